@@ -1,0 +1,1 @@
+"""The delayed upstream: answers after a long-tailed delay that a key can fix."""

@@ -1,0 +1,116 @@
+"""The service under test: ``uvicorn services.api.app:app``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from services.api import metrics
+from services.api.db.async_database import AsyncDatabase
+from services.api.db.sync_database import SyncDatabase
+from services.api.effective import effective
+from services.api.errors import add_error_handlers
+from services.api.handlers import async_handlers, blocking, sync_handlers
+from services.api.handlers.shop import AsyncShop, SyncShop
+from services.api.meter import CountRequests, Meter
+from services.api.settings import Settings, SettingsError
+from services.api.upstream.async_aiohttp import AiohttpUpstream
+from services.api.upstream.async_upstream import AsyncUpstream
+from services.api.upstream.sync_upstream import SyncUpstream
+
+_ROUTERS = {
+    "sync": sync_handlers.router,
+    "async": async_handlers.router,
+    "blocking": blocking.router,
+}
+
+
+def make_app(settings: Settings) -> FastAPI:
+    """The application as ``settings`` say. Nothing is connected before its lifespan starts."""
+    meter = Meter()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.number("threads")
+        if settings.word("handlers") == "async":
+            async with _async_shop(settings, meter) as shop:
+                app.state.shop = shop
+                async with _published(meter, shop):
+                    yield
+        else:
+            with_shop = SyncShop(SyncDatabase(settings, meter), SyncUpstream(settings, meter))
+            app.state.shop = with_shop
+            async with _published(meter, with_shop):
+                yield
+            with_shop.upstream.close()
+            with_shop.database.close()
+
+    app = FastAPI(title="vcpu-ladder: the service under test", lifespan=lifespan)
+    app.include_router(_ROUTERS[settings.word("handlers")])
+    _add_own_routes(app)
+    add_error_handlers(app)
+    metrics.instrument(app, settings.word("instrumentation"))
+    app.add_middleware(CountRequests, meter=meter)
+    return app
+
+
+@asynccontextmanager
+async def _async_shop(settings: Settings, meter: Meter) -> AsyncIterator[AsyncShop]:
+    client = AiohttpUpstream if settings.word("http_client") == "aiohttp" else AsyncUpstream
+    shop = AsyncShop(AsyncDatabase(settings, meter), client(settings, meter))
+    try:
+        yield shop
+    finally:
+        await shop.upstream.close()
+        await shop.database.close()
+
+
+@asynccontextmanager
+async def _published(meter: Meter, shop: SyncShop | AsyncShop) -> AsyncIterator[None]:
+    publisher = asyncio.create_task(metrics.publish_for_ever(meter, shop.database.sync_engine))
+    try:
+        yield
+    finally:
+        publisher.cancel()
+        with suppress(asyncio.CancelledError):
+            await publisher
+        metrics.worker_gone(os.getpid())
+
+
+def _add_own_routes(app: FastAPI) -> None:
+    # All coroutines: they must answer while every thread is taken.
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/effective")
+    async def read_effective() -> dict[str, Any]:
+        return await effective(app)
+
+    @app.get("/metrics")
+    async def read_metrics() -> Response:
+        return Response(metrics.scrape(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _app_from_env() -> FastAPI:
+    try:
+        return make_app(Settings.from_env())
+    except SettingsError as error:
+        sys.exit(f"vcpu-ladder service: {error}")
+
+
+def __getattr__(name: str) -> FastAPI:
+    # Built when a server asks for it, so that importing this module needs no settings.
+    if name == "app":
+        globals()["app"] = built = _app_from_env()
+        return built
+    raise AttributeError(name)

@@ -1,0 +1,131 @@
+"""``GET /effective``: what is in force in this worker, read from its live objects.
+
+Nothing here reads the settings: a knob that silently does nothing must show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+from fastapi.routing import APIRoute
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.api import gunicorn_conf
+from services.api.db.async_database import AsyncDatabase
+from services.api.handlers.shop import AsyncShop, SyncShop
+from services.api.metrics import ObserveLatency, pool_state
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+_ONE = "SELECT 1 AS one"
+_PRAGMAS = ("journal_mode", "synchronous", "cache_size", "mmap_size", "temp_store", "busy_timeout")
+
+
+async def effective(app: FastAPI) -> dict[str, Any]:
+    """{pid, parent_pid, proofs: {knob's proof: value}, facts: {what is not a knob but explains a run}}."""
+    shop: SyncShop | AsyncShop = app.state.shop
+    held, pragmas = await (_probe(shop) if isinstance(shop, AsyncShop) else _probe_sync(shop))
+    pool = pool_state(shop.database.sync_engine)
+    client = type(shop.upstream.client)
+    loop = type(asyncio.get_running_loop())
+    return {
+        "pid": os.getpid(),
+        "parent_pid": os.getppid(),
+        "proofs": {
+            "handlers": _handlers(app, shop),
+            "threads": int(anyio.to_thread.current_default_thread_limiter().total_tokens),
+            "server": _server(),
+            "sqlite": pragmas,
+            "pool": type(shop.database.sync_engine.pool).__name__,
+            "pool_size": pool["size"],
+            "pool_overflow": pool["overflow"],
+            "hold": "request" if held else "statements",
+            "http_client": f"{client.__module__}.{client.__name__}".replace("httpx._client", "httpx"),
+            "upstream_timeout_s": _client_timeout(shop),
+            "instrumentation": _instrumentation(app),
+            "cpus": _cpus(),
+        },
+        "facts": {
+            "python": platform.python_version(),
+            "loop": f"{loop.__module__}.{loop.__name__}",
+            "affinity": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        },
+    }
+
+
+def _handlers(app: FastAPI, shop: SyncShop | AsyncShop) -> str:
+    """From the routes as mounted and the engine as built, so that a twin served by mistake shows."""
+    workload = {
+        inspect.iscoroutinefunction(route.endpoint)
+        for route in _mounted(app.routes)
+        if route.path.startswith(("/products", "/orders", "/checkout"))
+    }
+    awaiting_engine = isinstance(shop.database.engine, AsyncEngine)
+    if workload == {False} and not awaiting_engine:
+        return "sync"
+    if workload == {True}:
+        return "async" if awaiting_engine else "blocking"
+    return f"mixed: coroutine {sorted(workload)}, awaiting engine {awaiting_engine}"
+
+
+def _mounted(routes: Sequence[Any]) -> Iterator[APIRoute]:
+    for route in routes:
+        if isinstance(route, APIRoute):
+            yield route
+        # FastAPI mounts an included router as one route that keeps the original.
+        yield from _mounted(getattr(getattr(route, "original_router", None), "routes", ()))
+
+
+def _server() -> str:
+    if gunicorn_conf.live_worker is not None:
+        return "gunicorn"
+    return "uvicorn" if "uvicorn.server" in sys.modules else "unknown"
+
+
+async def _probe(shop: AsyncShop) -> tuple[bool, dict[str, str]]:
+    """Whether a unit keeps its connection between groups, and the PRAGMAs of a pooled connection."""
+    assert isinstance(shop.database, AsyncDatabase)
+    async with shop.database.unit() as unit:
+        async with unit.statements() as db:
+            await db.one(_ONE)
+        held = unit.holds_connection()
+        async with unit.statements() as db:
+            pragmas = {name: await db.one(f"PRAGMA {name}") for name in _PRAGMAS}
+    return held, {name: str(next(iter(row.values()))) for name, row in pragmas.items() if row}
+
+
+async def _probe_sync(shop: SyncShop) -> tuple[bool, dict[str, str]]:
+    with shop.database.unit() as unit:
+        with unit.statements() as db:
+            db.one(_ONE)
+        held = unit.holds_connection()
+        with unit.statements() as db:
+            pragmas = {name: db.one(f"PRAGMA {name}") for name in _PRAGMAS}
+    return held, {name: str(next(iter(row.values()))) for name, row in pragmas.items() if row}
+
+
+def _client_timeout(shop: SyncShop | AsyncShop) -> float | None:
+    timeout = shop.upstream.client.timeout
+    # httpx has one timeout a phase, aiohttp one in all.
+    return getattr(timeout, "total", None) or getattr(timeout, "read", None)
+
+
+def _instrumentation(app: FastAPI) -> str:
+    classes: list[Any] = [middleware.cls for middleware in app.user_middleware]
+    if ObserveLatency in classes:
+        return "middleware"
+    if any(getattr(cls, "__module__", "").startswith("prometheus_fastapi_instrumentator") for cls in classes):
+        return "instrumentator"
+    return "none"
+
+
+def _cpus() -> int | None:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -1,0 +1,74 @@
+"""What the handlers share: formatting, missing rows, and how a handler gets at its worker's objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel
+
+from services.api.db.async_database import AsyncDatabase
+from services.api.db.sync_database import SyncDatabase
+from services.api.errors import NotFoundError
+from services.api.models import Product, SalesLine
+from services.api.upstream.async_aiohttp import AiohttpUpstream
+from services.api.upstream.async_upstream import AsyncUpstream
+from services.api.upstream.sync_upstream import SyncUpstream
+
+
+@dataclass(frozen=True)
+class SyncShop:
+    database: SyncDatabase
+    upstream: SyncUpstream
+
+
+@dataclass(frozen=True)
+class AsyncShop:
+    database: AsyncDatabase
+    upstream: AsyncUpstream | AiohttpUpstream
+
+
+async def _worker_shop(request: Request) -> Any:
+    # A coroutine, because FastAPI would run a plain function on a thread: a cost no stage asks about.
+    return request.app.state.shop
+
+
+InSyncShop = Annotated[SyncShop, Depends(_worker_shop)]
+InAsyncShop = Annotated[AsyncShop, Depends(_worker_shop)]
+
+
+def answer(body: BaseModel, status: int = 200) -> Response:
+    """The body as JSON, made here and not by FastAPI.
+
+    FastAPI serialises what a ``def`` handler returns on a second thread: a request would then queue for
+    a token twice, and with one token all of a closed load's answers come in one burst.
+    """
+    return Response(body.model_dump_json(), status, media_type="application/json")
+
+
+def money(amount: Any) -> str:
+    """Two decimal places, whatever number type the driver hands out."""
+    return f"{float(amount):.2f}"
+
+
+def found(row: Mapping[str, Any] | None, what: str, row_id: int) -> Mapping[str, Any]:
+    """The row. Raises NotFoundError naming what was asked for."""
+    if row is None:
+        raise NotFoundError(f"no {what} {row_id}")
+    return row
+
+
+def as_product(row: Mapping[str, Any]) -> Product:
+    return Product(id=row["id"], title=row["title"], unit_price=money(row["unit_price"]))
+
+
+def as_sales_line(row: Mapping[str, Any]) -> SalesLine:
+    return SalesLine(
+        status=row["status"],
+        lines=row["lines"],
+        buyers=row["buyers"],
+        quantity=row["quantity"],
+        revenue=money(row["revenue"]),
+    )

@@ -1,0 +1,137 @@
+"""What a worker tells Prometheus: aggregated over all workers through the multiprocess files.
+
+Gauges are published once a second, from plain counters, so that a request pays next to nothing.
+``PROMETHEUS_MULTIPROC_DIR`` must be set and empty before this module is imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_fastapi_instrumentator import Instrumentator
+from sqlalchemy.pool import QueuePool
+
+from services.api.meter import OWN_PATHS, ASGIApp, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from sqlalchemy import Engine
+
+    from services.api.meter import Meter
+
+PUBLISH_EVERY_S = 0.5
+LAG_PROBE_S = 0.05
+
+# ``liveall``: one value a worker, gone with it.
+_GAUGES = {
+    name: Gauge(f"ladder_api_{name}", text, multiprocess_mode="liveall")
+    for name, text in {
+        "requests": "Requests begun by this worker",
+        "in_flight": "Requests in flight in this worker",
+        "statements": "SQL statements sent by this worker",
+        "upstream_calls": "Upstream calls begun by this worker",
+        "upstream_in_flight": "Upstream calls in flight in this worker",
+        "threads_total": "Tokens of AnyIO's default thread limiter",
+        "threads_borrowed": "Tokens in use",
+        "threads_waiting": "Calls waiting for a token",
+        "pool_capacity": "Connections the pool may hand out, 0 where it has no limit",
+        "pool_checked_out": "Connections handed out by the pool",
+        "pool_waiting": "Requests waiting for a connection",
+        "loop_lag_seconds": "Longest delay of the event loop since the last publication",
+    }.items()
+}
+
+_LATENCY = Histogram(
+    "ladder_api_request_duration_seconds",
+    "Time from a request's start to its response, by route (own middleware)",
+    ("method", "route", "status"),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+
+
+class ObserveLatency:
+    """ASGI middleware of ``instrumentation = middleware``: one histogram observation a request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in OWN_PATHS:
+            await self.app(scope, receive, send)
+            return
+        status = 500
+        started = time.perf_counter()
+
+        async def watch(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            _LATENCY.labels(scope["method"], route, str(status)).observe(time.perf_counter() - started)
+
+
+def instrument(app: FastAPI, instrumentation: str) -> None:
+    """Add the per-request instrument that the knob names."""
+    if instrumentation == "middleware":
+        app.add_middleware(ObserveLatency)
+    elif instrumentation == "instrumentator":
+        Instrumentator(excluded_handlers=[f"^{path}$" for path in sorted(OWN_PATHS)]).instrument(app)
+
+
+def scrape() -> bytes:
+    """All workers' metrics, in Prometheus' text format."""
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def pool_state(engine: Engine) -> dict[str, int | None]:
+    """Size, overflow and connections out of the live pool; None where the class has no such thing."""
+    pool = engine.pool
+    if not isinstance(pool, QueuePool):
+        return {"size": None, "overflow": None, "checked_out": None}
+    return {"size": pool.size(), "overflow": pool._max_overflow, "checked_out": pool.checkedout()}
+
+
+async def publish_for_ever(meter: Meter, engine: Engine) -> None:
+    """Measure the loop's lag and publish the gauges until cancelled."""
+    loop = asyncio.get_running_loop()
+    lag = 0.0
+    due = loop.time() + PUBLISH_EVERY_S
+    while True:
+        asleep = loop.time()
+        await asyncio.sleep(LAG_PROBE_S)
+        now = loop.time()
+        lag = max(lag, now - asleep - LAG_PROBE_S)
+        if now >= due:
+            _publish(meter, engine, lag)
+            lag, due = 0.0, now + PUBLISH_EVERY_S
+
+
+def _publish(meter: Meter, engine: Engine, lag: float) -> None:
+    threads = anyio.to_thread.current_default_thread_limiter().statistics()
+    pool = pool_state(engine)
+    for name, value in vars(meter).items():
+        _GAUGES[name].set(value)
+    _GAUGES["threads_total"].set(threads.total_tokens)
+    _GAUGES["threads_borrowed"].set(threads.borrowed_tokens)
+    _GAUGES["threads_waiting"].set(threads.tasks_waiting)
+    _GAUGES["pool_capacity"].set((pool["size"] or 0) + (pool["overflow"] or 0))
+    _GAUGES["pool_checked_out"].set(pool["checked_out"] or 0)
+    _GAUGES["loop_lag_seconds"].set(lag)
+
+
+def worker_gone(pid: int) -> None:
+    """Drop a dead worker's live gauges (gunicorn's ``child_exit``, and a worker's own shutdown)."""
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

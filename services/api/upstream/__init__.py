@@ -1,0 +1,1 @@
+"""Clients of the delayed upstream: siblings with one interface, blocking and awaiting."""

@@ -1,0 +1,62 @@
+"""What all connections of the process share: the delays, the books, the pages, the clock of the sweeper."""
+
+import asyncio
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from services.mock.pages import JSON, Page, Pages
+from services.mock.recorder import Recorder
+from services.mock.settings import Settings
+
+if TYPE_CHECKING:
+    from services.mock.connection import Connection
+
+_STATUS_LINES: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
+
+
+class Shared:
+    """One per process. `seconds` is a coarse clock that the sweeper moves, so that noting when a connection
+    was last active costs an attribute and not a system call."""
+
+    __slots__ = (
+        "connections",
+        "date",
+        "loop",
+        "ok_head",
+        "p50_ms",
+        "pages",
+        "prefix",
+        "recorder",
+        "seconds",
+        "sigma",
+    )
+
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.p50_ms = settings.profile.p50_ms
+        self.sigma = settings.profile.sigma
+        self.prefix = b"%d:" % settings.seed
+        self.recorder = Recorder()
+        self.pages = Pages(settings, self.recorder)
+        self.connections: set[Connection] = set()
+        self.seconds = 0
+        self.tick()
+
+    def tick(self) -> None:
+        """One second has passed: move the clock and encode anew what every answer starts with."""
+        self.seconds += 1
+        self.date = b"Date: %b\r\n" % formatdate(usegmt=True).encode()
+        self.ok_head = b"%b%bContent-Type: %b\r\nContent-Length: " % (_STATUS_LINES[200], self.date, JSON)
+
+    def encode(self, page: Page, connection: bytes, *, head_only: bool) -> bytes:
+        """A whole response. `connection` is the Connection header's line, or empty."""
+        return b"%b%bContent-Type: %b\r\nContent-Length: %d\r\n%b%b\r\n%b" % (
+            _STATUS_LINES[page.status],
+            self.date,
+            page.content_type,
+            len(page.body),
+            page.headers,
+            connection,
+            b"" if head_only else page.body,
+        )

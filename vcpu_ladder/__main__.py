@@ -1,0 +1,3 @@
+from vcpu_ladder.cli import main
+
+main()

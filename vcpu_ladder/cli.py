@@ -1,0 +1,363 @@
+"""The command line: the only module that prints for people and exits the process."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vcpu_ladder import paths
+from vcpu_ladder.climb import climb as climb_jobs
+from vcpu_ladder.climb import loaded_s, schedule
+from vcpu_ladder.doctor import examine
+from vcpu_ladder.durations import parse_duration, show_duration
+from vcpu_ladder.environments.base import Environment
+from vcpu_ladder.environments.native import NativeEnvironment
+from vcpu_ladder.errors import EnvironmentNotReady, LadderError, NotComparable, RunInvalid, UsageError
+from vcpu_ladder.guard import clean_up, only_one
+from vcpu_ladder.knobs import KNOBS
+from vcpu_ladder.ladder import Ladder, ladders_in, load_ladder
+from vcpu_ladder.load import LoadProfile
+from vcpu_ladder.progress import Progress
+from vcpu_ladder.record import RunRecord, load_records
+from vcpu_ladder.resolve import resolve, resolve_all
+from vcpu_ladder.summary.export import write_all
+from vcpu_ladder.summary.merge import Row, merge, newest, setting_of
+from vcpu_ladder.summary.stats import ratio
+from vcpu_ladder.summary.terminal import print_rows
+
+app = typer.Typer(
+    help="Climb a ladder of one-change stages with a FastAPI service on one vCPU: what does each change buy?",
+    epilog="First: vcpu-ladder doctor. Then: vcpu-ladder climb main. Exit codes: 0 done, 1 bug, 2 usage or "
+    "ladder file, 3 environment not ready, 4 a run invalid, 5 not comparable, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+# A file or a pipe has no width of its own: give the table what it needs.
+out = Console() if sys.stdout.isatty() else Console(width=200)
+err = Console(stderr=True)
+
+ENVIRONMENTS: dict[str, Callable[[], Environment]] = {"native": NativeEnvironment}
+
+P = ParamSpec("P")
+
+
+def _ends_well(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn our errors into one clear line and the right exit code."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            command(*args, **kwargs)
+        except LadderError as error:
+            _explain(error)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            err.print("interrupted")
+            raise typer.Exit(130) from None
+
+    return wrapped
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _explain(error: LadderError) -> None:
+    err.print(f"error: {error.what}", style="red", markup=False, highlight=False, soft_wrap=True)
+    for line in (error.evidence or "").splitlines():
+        err.print(f"  | {line}", markup=False, highlight=False, soft_wrap=True)
+    if error.next_command:
+        err.print(f"next: {error.next_command}", markup=False, highlight=False, soft_wrap=True)
+
+
+Warmup = Annotated[str | None, typer.Option(help="Warm-up, outside the figures: 15s, 1m.", envvar="WARMUP")]
+Measure = Annotated[str | None, typer.Option(help="Measured time of each run: 30s, 2m.", envvar="MEASURE")]
+Users = Annotated[str | None, typer.Option(help="Users of the closed model.", envvar="USERS")]
+Repeats = Annotated[str | None, typer.Option(help="Fresh runs of each stage, interleaved.", envvar="REPEATS")]
+Where = Annotated[str | None, typer.Option("--environment", help="native.", envvar="ENVIRONMENT")]
+
+
+@app.command("climb")
+@_ends_well
+def climb_command(
+    ladder: Annotated[str, typer.Argument(help="A ladder's name, or the path of a .toml file.")],
+    stages: Annotated[
+        str | None, typer.Option(help="Only these stages, comma-separated.", envvar="STAGES")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every stage, not only the ones of climb = [...].")
+    ] = False,
+    warmup: Warmup = None,
+    measure: Measure = None,
+    users: Users = None,
+    repeats: Repeats = None,
+    environment: Where = None,
+) -> None:
+    """Run a ladder's stages, interleaved and repeated, then print the comparison table.
+
+    Example: vcpu-ladder climb main --stages v1,v2 --measure 10s --repeats 5
+    """
+    loaded = _ladder(ladder)
+    resolve_all(loaded)
+    wanted = stages.split(",") if stages else (list(loaded.stages) if every else list(loaded.climb))
+    load = _load(loaded, warmup, measure, users)
+    count = _whole("repeats", repeats, loaded.repeats)
+    resolved = [resolve(loaded, stage.strip(), load) for stage in wanted]
+    jobs = schedule(resolved, count, paths.RESULTS)
+    err.print(
+        f"{loaded.title}\n{load.describe()}; {len(wanted)} stages x {count} repeats: "
+        f"{show_duration(loaded_s(jobs))} of load",
+        highlight=False,
+    )
+    with only_one():
+        _tell_cleaned()
+        with Progress(err, len(jobs)) as progress:
+            records = climb_jobs(jobs, _environment(environment), progress)
+    _write_summary()
+    print_rows([row for row in merge(_same_settings(records)) if row.stage in wanted], out)
+    _complain_about(records)
+
+
+@app.command("run")
+@_ends_well
+def run_command(
+    stage: Annotated[str, typer.Argument(help="LADDER/STAGE, for example main/v2.")],
+    warmup: Warmup = None,
+    measure: Measure = None,
+    users: Users = None,
+    repeats: Repeats = None,
+    environment: Where = None,
+) -> None:
+    """Run one stage, and print its row beside its parent's latest comparable record.
+
+    Example: vcpu-ladder run main/v2 --measure 10s
+    """
+    name, _, stage_id = stage.rpartition("/")
+    if not name or not stage_id:
+        raise UsageError(
+            f"{stage!r} is not LADDER/STAGE, for example main/v2", next_command="vcpu-ladder list"
+        )
+    loaded = _ladder(name)
+    resolved = resolve(loaded, stage_id, _load(loaded, warmup, measure, users))
+    jobs = schedule([resolved], _whole("repeats", repeats, 1), paths.RESULTS)
+    err.print(f"{resolved.name}: {resolved.load.describe()}", highlight=False)
+    with only_one():
+        _tell_cleaned()
+        with Progress(err, len(jobs)) as progress:
+            records = climb_jobs(jobs, _environment(environment), progress)
+    _write_summary()
+    kept = {stage_id, resolved.stage.parent}
+    print_rows([row for row in merge(_same_settings(records)) if row.stage in kept], out)
+    out.print(
+        f"record: {paths.RESULTS / loaded.name / stage_id / records[-1].run_id}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    _complain_about(records)
+
+
+@app.command("summary")
+@_ends_well
+def summary_command(
+    results: Annotated[Path | None, typer.Option(help="Where the records are; results/ by default.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Older settings too, not only the newest.")
+    ] = False,
+) -> None:
+    """Merge all records into summary.md, .csv, .json and this terminal.
+
+    Example: vcpu-ladder summary --results results/reference
+    """
+    folder = results or paths.RESULTS
+    rows = _write_summary(folder)
+    if not rows:
+        raise UsageError(f"no records below {folder}", next_command="make stage-v1")
+    shown = rows if everything else newest(rows)
+    print_rows(shown, out)
+    if len(shown) < len(rows):
+        err.print(f"{len(rows) - len(shown)} rows of older settings are in summary.csv; --all shows them")
+
+
+@app.command("compare")
+@_ends_well
+def compare_command(
+    first: Annotated[str, typer.Argument(help="LADDER/STAGE.")],
+    second: Annotated[str, typer.Argument(help="LADDER/STAGE of the same ladder.")],
+    results: Annotated[Path | None, typer.Option(help="Where the records are.")] = None,
+) -> None:
+    """Throughput of one stage over another's, with its interval, from comparable records only.
+
+    Example: vcpu-ladder compare main/v6 main/v6-threads
+    """
+    records, _ = load_records(results or paths.RESULTS)
+    groups = [_records_of(records, name) for name in (first, second)]
+    newest_setting = setting_of(groups[0][-1])
+    ours, theirs = ([r for r in group if setting_of(r) == newest_setting] for group in groups)
+    if not theirs:
+        fields = ("ladder", "environment", "host", "load", "workload")
+        pairs = zip(fields, newest_setting, setting_of(groups[1][-1]), strict=True)
+        differing = ", ".join(f"{name} {a} and {b}" for name, a, b in pairs if a != b)
+        raise NotComparable(
+            f"{first} and {second} have no records of the same setting: {differing}",
+            next_command="vcpu-ladder climb LADDER --stages FIRST,SECOND",
+        )
+    blocks: list[dict[object, float]] = [
+        {(r.climb_id, r.repeat): r.figures.rps for r in group if r.figures} for group in (ours, theirs)
+    ]
+    found = ratio(*blocks)
+    if found is None:
+        raise NotComparable(f"{first} or {second} served nothing: there is no ratio")
+    bounds = f" (95 % interval {found.low:.3g} to {found.high:.3g})" if found.low and found.high else ""
+    how = "paired by repeat" if found.paired else "unpaired"
+    out.print(
+        f"{first} / {second}: × {found.value:.3g}{bounds}, {found.verdict}; "
+        f"{len(blocks[0])} and {len(blocks[1])} runs, {how}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command("list")
+@_ends_well
+def list_command() -> None:
+    """All ladders and their stages, each with its one change."""
+    for path in ladders_in(paths.LADDERS):
+        loaded = load_ladder(path)
+        resolve_all(loaded)
+        out.print(
+            f"{loaded.name}: {loaded.title} ({loaded.load.describe()})", highlight=False, soft_wrap=True
+        )
+        for stage in loaded.stages.values():
+            change = f"{stage.parent} + {stage.change}" if stage.change else "baseline"
+            mark = "" if stage.id in loaded.climb else " (beside)"
+            out.print(f"  {stage.id}{mark}: {change}: {stage.title}", highlight=False, soft_wrap=True)
+
+
+@app.command("knobs")
+@_ends_well
+def knobs_command() -> None:
+    """Every knob a stage may change: allowed values, default, and what it does (a Markdown table)."""
+    out.print("| Knob | Default | Allowed | Unit | What it does |\n|---|---|---|---|---|", highlight=False)
+    for knob in KNOBS.values():
+        allowed = knob.describe_allowed().replace("|", "or")
+        out.print(
+            f"| {knob.name} | {knob.default} | {allowed} | {knob.unit} | {knob.help} |",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+@app.command("doctor")
+@_ends_well
+def doctor_command() -> None:
+    """What this machine can and cannot do, with the remedy for each."""
+    table = Table(show_lines=False)
+    for name in ("check", "state", "finding", "remedy"):
+        table.add_column(name, overflow="fold")
+    findings = examine()
+    colours = {"ok": "green", "warning": "yellow", "missing": "red"}
+    for finding in findings:
+        table.add_row(
+            finding.name, f"[{colours[finding.state]}]{finding.state}[/]", finding.text, finding.remedy
+        )
+    out.print(table)
+    missing = [finding for finding in findings if finding.state == "missing"]
+    if missing:
+        first = missing[0]
+        raise EnvironmentNotReady(f"{first.name}: {first.text}", next_command=first.remedy)
+
+
+def _ladder(name: str) -> Ladder:
+    path = Path(name) if name.endswith(".toml") else paths.LADDERS / f"{name}.toml"
+    return load_ladder(path)
+
+
+def _whole(name: str, text: str | None, default: int) -> int:
+    if text is None:
+        return default
+    if not text.isdigit() or int(text) < 1:
+        raise UsageError(f"{name.upper()} = {text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _load(ladder: Ladder, warmup: str | None, measure: str | None, users: str | None) -> LoadProfile:
+    changes: dict[str, Any] = {}
+    for name, field, text in (("WARMUP", "warmup_s", warmup), ("MEASURE", "measure_s", measure)):
+        if text is not None:
+            try:
+                changes[field] = parse_duration(text)
+            except ValueError as error:
+                raise UsageError(f"{name}: {error}") from None
+    if users is not None:
+        changes["users"] = _whole("users", users, 1)
+    try:
+        return replace(ladder.load, **changes)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _environment(name: str | None) -> Environment:
+    chosen = name or "native"
+    if chosen not in ENVIRONMENTS:
+        raise UsageError(f"ENVIRONMENT = {chosen!r} is not one of: {', '.join(ENVIRONMENTS)}")
+    return ENVIRONMENTS[chosen]()
+
+
+def _tell_cleaned() -> None:
+    for line in clean_up(paths.RESULTS):
+        err.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _write_summary(folder: Path = paths.RESULTS) -> list[Row]:
+    records, complaints = load_records(folder)
+    for complaint in complaints:
+        err.print(f"note: {complaint}", highlight=False, markup=False, soft_wrap=True)
+    rows = merge(records)
+    if rows:
+        write_all(rows, folder)
+    return rows
+
+
+def _same_settings(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """All records so far that may be compared with these."""
+    wanted = {setting_of(record) for record in records}
+    everything, _ = load_records(paths.RESULTS)
+    return [record for record in everything if setting_of(record) in wanted]
+
+
+def _records_of(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
+    ladder, _, stage = name.rpartition("/")
+    found = [r for r in records if r.ladder == ladder and r.stage == stage and r.valid and r.figures]
+    if not found:
+        raise UsageError(f"no valid record of {name!r}", next_command=f"vcpu-ladder run {name}")
+    return found
+
+
+def _complain_about(records: Sequence[RunRecord]) -> None:
+    bad = [record for record in records if not record.valid]
+    if bad:
+        raise RunInvalid(
+            f"{len(bad)} of {len(records)} runs may not be ranked; first: {bad[0].ladder}/{bad[0].stage} "
+            f"{bad[0].status}: {(bad[0].reason or '').splitlines()[0]}",
+            next_command=f"read {paths.RESULTS / bad[0].ladder / bad[0].stage / bad[0].run_id}",
+        )
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The shop's data: generated once, deterministically, and restored before every run."""

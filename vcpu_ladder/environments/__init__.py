@@ -1,0 +1,1 @@
+"""Where a stage runs. Siblings behind ``base.Environment``: native, and later compose."""

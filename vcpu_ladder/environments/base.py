@@ -1,0 +1,85 @@
+"""What an environment must offer: ``describe``, ``up``, ``down``; and what ``up`` hands out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from vcpu_ladder.resolve import ResolvedStage
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Consumption since start, read now: CPU in seconds, memory in bytes.
+
+    ``foreign_cpu_s`` is what anything else burned on the service's own CPU, and ``stolen_cpu_s`` what
+    the hypervisor took of it; None where the platform does not tell.
+    """
+
+    service_cpu_s: float
+    service_rss_bytes: int
+    service_threads: int
+    service_pids: tuple[int, ...]
+    upstream_cpu_s: float
+    generator_cpu_s: float
+    generator_rss_bytes: int
+    throttled_s: float | None
+    foreign_cpu_s: float | None
+    stolen_cpu_s: float | None
+
+
+class Load(Protocol):
+    """A running load generator."""
+
+    stats_url: str
+
+    def exit_code(self) -> int | None:
+        """None while it runs; negative for the signal that ended it."""
+        ...
+
+    def tail(self) -> str:
+        """Its last words."""
+        ...
+
+    def stop(self) -> None: ...
+
+
+class Stack(Protocol):
+    """A started service and upstream."""
+
+    service_url: str
+    upstream_url: str
+    service_cpus: int
+    generator_cpus: int
+
+    def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> Load: ...
+
+    def usage(self) -> Usage: ...
+
+    def died(self) -> str | None:
+        """One line naming a process of the stack that ended by itself, with its last words; else None."""
+        ...
+
+
+class Environment(Protocol):
+    """One place to run stages. ``kind`` goes into the record."""
+
+    kind: str
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for the record: pinning, CPUs, versions, limits."""
+        ...
+
+    def check_ready(self) -> None:
+        """Nothing of ours runs and everything needed is there. Raises EnvironmentNotReady."""
+        ...
+
+    def up(self, stage: ResolvedStage, run_id: str, folder: Path) -> Stack:
+        """Restore the data, start upstream and service fresh, wait until both answer."""
+        ...
+
+    def down(self) -> None:
+        """End everything ``up`` and ``start_load`` began. Safe to call twice."""
+        ...

@@ -1,0 +1,346 @@
+"""Native: processes on this machine, no Docker, no root. One CPU for the service by affinity, the
+others for the load generator and the upstream.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vcpu_ladder import paths
+from vcpu_ladder.data import sqlite
+from vcpu_ladder.environments.base import Usage
+from vcpu_ladder.environments.processes import Leashed, answers, cpu_seconds
+from vcpu_ladder.errors import EnvironmentNotReady
+from vcpu_ladder.knobs import KNOBS
+from vcpu_ladder.resolve import ResolvedStage
+
+START_DEADLINE_S = 30.0
+DATA_SEED = 1
+
+
+@dataclass(frozen=True)
+class Ports:
+    """TCP ports on 127.0.0.1: the service, the upstream, and k6's own status server."""
+
+    service: int = 8000
+    upstream: int = 9100
+    generator: int = 6565
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> Ports:
+        """``SERVICE_PORT``, ``UPSTREAM_PORT``, ``K6_API_PORT``. Raises EnvironmentNotReady if not a port."""
+        ports = {}
+        for name, variable in (
+            ("service", "SERVICE_PORT"),
+            ("upstream", "UPSTREAM_PORT"),
+            ("generator", "K6_API_PORT"),
+        ):
+            text = env.get(variable)
+            if text is None or text == "":
+                continue
+            if not text.isdigit() or not 0 < int(text) < 65536:
+                raise EnvironmentNotReady(
+                    f"{variable} = {text!r} is not a port", next_command=f"unset {variable}"
+                )
+            ports[name] = int(text)
+        return cls(**ports)
+
+    def named(self) -> dict[str, int]:
+        return {
+            "SERVICE_PORT": self.service,
+            "UPSTREAM_PORT": self.upstream,
+            "K6_API_PORT": self.generator,
+        }
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def find_k6() -> str | None:
+    """The k6 of this virtual environment, else of the PATH."""
+    beside = Path(sys.executable).with_name("k6")
+    return str(beside) if beside.exists() else shutil.which("k6")
+
+
+@dataclass(frozen=True)
+class Cpus:
+    """Which CPUs belong to whom. ``pinned`` is False where the platform has no affinity."""
+
+    service: tuple[int, ...]
+    others: tuple[int, ...]
+    pinned: bool
+
+    @classmethod
+    def split(cls, wanted: int) -> Cpus:
+        """The last ``wanted`` CPUs for the service: interrupts favour the first ones.
+
+        Raises EnvironmentNotReady when nothing would be left for the load generator.
+        """
+        if not hasattr(os, "sched_getaffinity"):
+            everything = tuple(range(os.cpu_count() or 1))
+            cls._refuse_too_few(len(everything), wanted)
+            return cls(everything[-wanted:], everything[:-wanted], pinned=False)
+        allowed = tuple(sorted(os.sched_getaffinity(0)))
+        cls._refuse_too_few(len(allowed), wanted)
+        return cls(allowed[-wanted:], allowed[:-wanted], pinned=True)
+
+    @staticmethod
+    def _refuse_too_few(there: int, wanted: int) -> None:
+        if there <= wanted:
+            raise EnvironmentNotReady(
+                f"this process may use {there} CPU(s), and a run needs {wanted + 1}: {wanted} for the service"
+                " and at least one other for k6 and the upstream, or the generator would be what is measured",
+                next_command="vcpu-ladder doctor",
+            )
+
+
+@dataclass
+class NativeLoad:
+    process: Leashed
+    stats_url: str
+
+    def exit_code(self) -> int | None:
+        return self.process.exit_code()
+
+    def tail(self) -> str:
+        return self.process.tail()
+
+    def stop(self) -> None:
+        self.process.stop()
+
+
+@dataclass
+class NativeStack:
+    environment: NativeEnvironment
+    run_id: str
+    folder: Path
+    cpus: Cpus
+    upstream: Leashed
+    service: Leashed
+    load: NativeLoad | None = None
+    service_url: str = field(init=False)
+    upstream_url: str = field(init=False)
+    service_cpus: int = field(init=False)
+    generator_cpus: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        ports = self.environment.ports
+        self.service_url = f"http://127.0.0.1:{ports.service}"
+        self.upstream_url = f"http://127.0.0.1:{ports.upstream}"
+        self.service_cpus = len(self.cpus.service)
+        self.generator_cpus = len(self.cpus.others)
+
+    def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> NativeLoad:
+        address = f"127.0.0.1:{self.environment.ports.generator}"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("K6_")}
+        process = Leashed(
+            "k6",
+            [_k6(), "run", "--quiet", "--no-usage-report", "--no-color", "--address", address]
+            + [str(paths.K6_SCRIPTS / stage.load.script)],
+            run_id=self.run_id,
+            folder=self.folder,
+            cpus=self.cpus.others if self.cpus.pinned else (),
+            env={
+                **inherited,
+                **variables,
+                "LADDER_SUMMARY": str(summary),
+                "LADDER_BASE_URL": self.service_url,
+            },
+            cwd=paths.HOME,
+        )
+        self.load = NativeLoad(process, f"http://{address}")
+        return self.load
+
+    def usage(self) -> Usage:
+        service = self.service.consumption()
+        upstream = self.upstream.consumption()
+        generator = self.load.process.consumption() if self.load else None
+        whole = [cpu_seconds(cpu) for cpu in self.cpus.service] if self.cpus.pinned else [None]
+        seen = [both for both in whole if both is not None]
+        complete = len(seen) == len(whole)
+        return Usage(
+            service_cpu_s=service.cpu_s,
+            service_rss_bytes=service.rss_bytes,
+            service_threads=service.threads,
+            service_pids=service.pids,
+            upstream_cpu_s=upstream.cpu_s,
+            generator_cpu_s=generator.cpu_s if generator else 0.0,
+            generator_rss_bytes=generator.rss_bytes if generator else 0,
+            throttled_s=None,  # affinity has no quota to throttle by
+            foreign_cpu_s=sum(busy for busy, _ in seen) - service.cpu_s if complete else None,
+            stolen_cpu_s=sum(stolen for _, stolen in seen) if complete else None,
+        )
+
+    def died(self) -> str | None:
+        for process in (self.service, self.upstream):
+            code = process.exit_code()
+            if code is not None:
+                return f"{process.name} ended by itself with status {code}: {process.tail(3)}"
+        return None
+
+
+class NativeEnvironment:
+    kind = "native"
+
+    def __init__(self, ports: Ports | None = None, data: Path | None = None) -> None:
+        self.ports = ports or Ports.from_env()
+        self.data = data or paths.DATA
+        self._started: list[Leashed] = []
+        self._stack: NativeStack | None = None
+
+    def describe(self) -> dict[str, Any]:
+        cpus = Cpus.split(1)
+        return {
+            "kind": self.kind,
+            "pinned": cpus.pinned,
+            "service_cpus": list(cpus.service),
+            "other_cpus": list(cpus.others),
+            "budget": "affinity" if cpus.pinned else "unpinned",
+        }
+
+    def check_ready(self) -> None:
+        Cpus.split(1)
+        _k6()
+        for variable, port in self.ports.named().items():
+            if not port_is_free(port):
+                raise EnvironmentNotReady(
+                    f"port 127.0.0.1:{port} is taken by another program",
+                    next_command=f"make stage-v1 {variable}={port + 1000}",
+                )
+
+    def up(self, stage: ResolvedStage, run_id: str, folder: Path) -> NativeStack:
+        cpus = Cpus.split(int(stage.knobs["cpus"]))
+        template = sqlite.template(self.data / "sqlite", stage.scale, DATA_SEED)
+        live = self.data / "run" / "shop.sqlite"
+        sqlite.restore(template, live, stage.scale)
+        multiprocess_folder = self.data / "run" / "prometheus"
+        shutil.rmtree(multiprocess_folder, ignore_errors=True)
+        multiprocess_folder.mkdir(parents=True)
+
+        upstream = self._start(
+            "upstream", self._upstream_command(stage), run_id, folder, cpus.others if cpus.pinned else (), {}
+        )
+        upstream.wait_until(
+            answers(f"http://127.0.0.1:{self.ports.upstream}/healthz"), "its first answer", 10
+        )
+        service = self._start(
+            "service",
+            self.service_command(stage),
+            run_id,
+            folder,
+            cpus.service if cpus.pinned else (),
+            {**self.service_variables(stage, live), "PROMETHEUS_MULTIPROC_DIR": str(multiprocess_folder)},
+        )
+        url = f"http://127.0.0.1:{self.ports.service}/healthz"
+        service.wait_until(answers(url), "its first answer", START_DEADLINE_S)
+        self._stack = NativeStack(self, run_id, folder, cpus, upstream, service)
+        return self._stack
+
+    def _start(
+        self,
+        name: str,
+        command: Sequence[str],
+        run_id: str,
+        folder: Path,
+        cpus: Sequence[int],
+        env: Mapping[str, str],
+    ) -> Leashed:
+        inherited = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("API_", "MOCK_", "WEB_CONCURRENCY"))
+        }
+        process = Leashed(
+            name, command, run_id=run_id, folder=folder, cpus=cpus, env={**inherited, **env}, cwd=paths.HOME
+        )
+        self._started.append(process)
+        return process
+
+    def _upstream_command(self, stage: ResolvedStage) -> list[str]:
+        delays = ["--p50-ms", f"{stage.upstream.p50_ms:g}", "--p99-ms", f"{stage.upstream.p99_ms:g}"]
+        return [
+            sys.executable,
+            "-m",
+            "services.mock",
+            "--port",
+            str(self.ports.upstream),
+            *delays,
+            "--seed",
+            "1",
+        ]
+
+    def service_variables(self, stage: ResolvedStage, database: Path) -> dict[str, str]:
+        """The ``API_*`` settings of the stage."""
+        return {
+            **{KNOBS[name].variable: str(value) for name, value in stage.knobs.items()},
+            "API_SQLITE_PATH": str(database),
+            "API_UPSTREAM_URL": f"http://127.0.0.1:{self.ports.upstream}",
+        }
+
+    def service_command(self, stage: ResolvedStage) -> list[str]:
+        """How the stage's server is started. Access logs are off in every stage: they cost, alike."""
+        port, workers = str(self.ports.service), str(stage.knobs["workers"])
+        if stage.knobs["server"] == "gunicorn":
+            return [
+                sys.executable,
+                "-m",
+                "gunicorn",
+                "services.api.app:app",
+                "--bind",
+                f"127.0.0.1:{port}",
+            ] + [
+                "--workers",
+                workers,
+                "--config",
+                "python:services.api.gunicorn_conf",
+            ]
+        return [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "services.api.app:app",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            port,
+        ] + [
+            "--workers",
+            workers,
+            "--no-access-log",
+            "--log-level",
+            "warning",
+            "--timeout-graceful-shutdown",
+            "1",
+        ]
+
+    def down(self) -> None:
+        if self._stack and self._stack.load:
+            self._stack.load.stop()
+        for process in reversed(self._started):
+            process.stop()
+        self._started.clear()
+        self._stack = None
+
+
+def _k6() -> str:
+    found = find_k6()
+    if found is None:
+        raise EnvironmentNotReady(
+            "k6 is not installed: neither in this virtual environment nor on the PATH",
+            next_command="make setup",
+        )
+    return found

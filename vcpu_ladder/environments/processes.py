@@ -1,0 +1,166 @@
+"""A leashed process: started with its own log files, watched, ended with all it started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from vcpu_ladder.errors import EnvironmentNotReady
+
+LEASH = Path(__file__).with_name("leash.py")
+# Set in every process of a run, so that one left behind can be told from a stranger's.
+RUN_TAG = "VCPU_LADDER_RUN"
+
+
+@dataclass(frozen=True)
+class Consumption:
+    """CPU seconds since start (ended children included), resident bytes, threads, and pids."""
+
+    cpu_s: float
+    rss_bytes: int
+    threads: int
+    pids: tuple[int, ...]
+
+
+class Leashed:
+    """One command under ``leash.py``. ``stdout`` and ``stderr`` go to ``folder/<name>.{out,err}``."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        run_id: str,
+        folder: Path,
+        cpus: Sequence[int],
+        env: Mapping[str, str],
+        cwd: Path,
+        grace_s: float = 2.0,
+    ) -> None:
+        self.name = name
+        folder.mkdir(parents=True, exist_ok=True)
+        self.stderr_path = folder / f"{name}.err"
+        with (folder / f"{name}.out").open("wb") as out, self.stderr_path.open("wb") as err:
+            self._leash = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(LEASH), "--cpus", ",".join(map(str, cpus))]
+                + ["--grace", str(grace_s), "--", *command],
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=err,
+                env={**env, RUN_TAG: run_id},
+                cwd=cwd,
+                start_new_session=True,  # a Ctrl-C in the terminal is the runner's to handle
+            )
+        self._spent: dict[tuple[int, float], float] = {}
+
+    def exit_code(self) -> int | None:
+        """None while the command runs; -N when signal N ended it."""
+        code = self._leash.poll()
+        return code if code is None or code <= 128 else 128 - code
+
+    def tail(self, lines: int = 8) -> str:
+        """The last lines of its standard error."""
+        text = self.stderr_path.read_text(errors="replace").strip().splitlines()
+        return "\n".join(text[-lines:])
+
+    def pids(self) -> list[int]:
+        """The command and its descendants, the leash apart."""
+        return [process.pid for process in self._processes()]
+
+    def consumption(self) -> Consumption:
+        rss = threads = 0
+        pids = []
+        for process in self._processes():
+            try:
+                with process.oneshot():
+                    times = process.cpu_times()
+                    self._spent[process.pid, process.create_time()] = times.user + times.system
+                    rss += process.memory_info().rss
+                    threads += process.num_threads()
+                    pids.append(process.pid)
+            except psutil.Error:
+                continue  # it ended between the listing and the reading
+        return Consumption(sum(self._spent.values()), rss, threads, tuple(pids))
+
+    def _processes(self) -> list[psutil.Process]:
+        try:
+            return psutil.Process(self._leash.pid).children(recursive=True)
+        except psutil.Error:
+            return []
+
+    def stop(self) -> None:
+        """End the command and everything it started; returns when all are gone."""
+        if self._leash.stdin is not None and not self._leash.stdin.closed:
+            self._leash.stdin.close()
+        try:
+            self._leash.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            for process in self._processes():
+                process.kill()
+            self._leash.kill()
+            self._leash.wait()
+
+    def wait_until(self, ready: Callable[[], bool], what: str, deadline_s: float) -> None:
+        """Poll ``ready`` until true. Raises EnvironmentNotReady with the last log lines otherwise."""
+        ends = time.monotonic() + deadline_s
+        while time.monotonic() < ends:
+            code = self.exit_code()
+            if code is not None:
+                raise EnvironmentNotReady(f"{self.name} ended with status {code} before {what}", self.tail())
+            if ready():
+                return
+            time.sleep(0.05)
+        raise EnvironmentNotReady(f"{self.name}: {what} not reached in {deadline_s:g} s", self.tail())
+
+
+def answers(url: str) -> Callable[[], bool]:
+    """A readiness probe: the URL answers 200."""
+
+    def probe() -> bool:
+        try:
+            return httpx.get(url, timeout=1.0, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    return probe
+
+
+def strays() -> list[psutil.Process]:
+    """Processes of a run that has no runner any more (ours are found by their tag)."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and RUN_TAG in process.environ():
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def end_strays(found: Sequence[psutil.Process]) -> None:
+    for process in found:
+        try:
+            process.kill()
+        except psutil.Error:
+            continue
+    psutil.wait_procs(list(found), timeout=5)
+
+
+def cpu_seconds(cpu: int) -> tuple[float, float] | None:
+    """(busy, stolen) seconds of one CPU since boot; None where the platform does not tell."""
+    try:
+        times: Any = psutil.cpu_times(percpu=True)[cpu]
+    except (IndexError, OSError):
+        return None
+    stolen = float(getattr(times, "steal", 0.0))
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    return sum(times[:8]) - idle - stolen, stolen

@@ -1,0 +1,58 @@
+"""Every way a command of ours can end badly, each with its exit code.
+
+Only the CLI prints these and exits; everything below it raises them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class LadderError(Exception):
+    """A failure a person can act on: what happened, the evidence, and the next command.
+
+    ``what`` is one line. ``evidence`` is short text such as the last lines of a process's
+    stderr. ``next_command`` is what the reader types next.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, evidence: str | None = None, next_command: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.evidence = evidence
+        self.next_command = next_command
+
+
+class UsageError(LadderError):
+    """A command line or a ladder file that cannot be meant: nothing was started."""
+
+    exit_code = 2
+
+
+class EnvironmentNotReady(LadderError):
+    """This machine, or something we started on it, cannot run a stage."""
+
+    exit_code = 3
+
+
+class RunInvalid(LadderError):
+    """A run took place, is recorded, and may not be ranked."""
+
+    exit_code = 4
+
+
+class Unproven(RunInvalid):
+    """The running service does not have a knob in force: the run ended before any load."""
+
+
+class NotComparable(LadderError):
+    """Records that differ in environment, host, load or source were to be compared."""
+
+    exit_code = 5
+
+
+class Interrupted(LadderError):
+    """The user asked for the end (Ctrl-C or SIGTERM)."""
+
+    exit_code = 130

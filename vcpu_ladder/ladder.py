@@ -1,0 +1,293 @@
+"""A ladder: a file of stages, each exactly one change from its parent, under one load.
+
+What a file may say is ``_File``; everything it must not say is refused here, before anything starts,
+with the file, the stage and the key named.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from services.mock.profiles import PROFILES, Profile
+from vcpu_ladder.data.scale import Scale
+from vcpu_ladder.durations import parse_duration
+from vcpu_ladder.errors import UsageError
+from vcpu_ladder.knobs import KNOBS, Value
+from vcpu_ladder.load import LoadProfile
+
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,40}")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One knob and its new value. Singular, so that a second change cannot be written down."""
+
+    knob: str
+    value: Value
+
+    def __str__(self) -> str:
+        return f"{self.knob} = {self.value}"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure somebody else published for this stage."""
+
+    rps: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``parent`` and ``change`` are None only in the root, whose ``knobs`` are set outright.
+
+    ``position`` is its place in the file, the root being 0: the order in which tables show it.
+    """
+
+    id: str
+    title: str
+    why: str
+    parent: str | None = None
+    change: Change | None = None
+    knobs: Mapping[str, Value] = field(default_factory=dict)
+    published: Published | None = None
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """``climb`` lists the stages run by default; the others stand beside them. ``repeats`` a stage."""
+
+    name: str
+    path: Path
+    title: str
+    stages: Mapping[str, Stage]
+    climb: tuple[str, ...]
+    load: LoadProfile
+    scale: Scale
+    repeats: int
+    upstream_profiles: Mapping[str, Profile]
+
+    @property
+    def root(self) -> Stage:
+        return next(stage for stage in self.stages.values() if stage.parent is None)
+
+    def stage(self, stage_id: str) -> Stage:
+        """Raises UsageError naming the stages that exist."""
+        if stage_id not in self.stages:
+            raise UsageError(
+                f"{self.path}: no stage {stage_id!r}; its stages are {', '.join(self.stages)}",
+                next_command="vcpu-ladder list",
+            )
+        return self.stages[stage_id]
+
+    def lineage(self, stage_id: str) -> list[Stage]:
+        """From the root to the stage."""
+        chain = [self.stage(stage_id)]
+        while chain[0].parent is not None:
+            chain.insert(0, self.stages[chain[0].parent])
+        return chain
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _PublishedIn(_Strict):
+    rps: Annotated[float, Field(gt=0)]
+    source: str
+
+
+class _StageIn(_Strict):
+    title: str = ""
+    why: Annotated[str, Field(min_length=1)]
+    parent: str
+    change: dict[str, str | int]
+    published: _PublishedIn | None = None
+
+
+class _BaselineIn(_Strict):
+    id: str
+    title: str = ""
+    why: Annotated[str, Field(min_length=1)]
+    knobs: dict[str, str | int] = {}
+    published: _PublishedIn | None = None
+
+
+class _LoadIn(_Strict):
+    script: str
+    model: Literal["closed", "open"]
+    users: int = 1
+    rate: float = 1.0
+    max_users: int = 1000
+    warmup: str
+    measure: str
+    timeout: str = "60s"
+    seed: int = 1
+
+
+class _DataIn(_Strict):
+    scale: float
+
+
+class _ProfileIn(_Strict):
+    p50_ms: float
+    p99_ms: float
+
+
+class _File(_Strict):
+    title: str
+    climb: list[str]
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 3
+    load: _LoadIn
+    data: _DataIn
+    upstream_profiles: dict[str, _ProfileIn] = {}
+    baseline: _BaselineIn
+    stages: dict[str, _StageIn] = {}
+
+
+def ladders_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.toml"))
+
+
+def load_ladder(path: Path) -> Ladder:
+    """Read and validate a ladder file. Raises UsageError: file, stage, key, and what is allowed."""
+    try:
+        content = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        known = ", ".join(other.stem for other in ladders_in(path.parent)) or "none"
+        raise UsageError(
+            f"no ladder file {path}; ladders there: {known}", next_command="vcpu-ladder list"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return _Reader(path, content).ladder()
+
+
+@dataclass(frozen=True)
+class _Reader:
+    path: Path
+    file: _File
+
+    def ladder(self) -> Ladder:
+        profiles = self._profiles()
+        stages = {stage.id: stage for stage in self._stages(tuple(profiles))}
+        self._refuse_loose_ends(stages)
+        for wanted in self.file.climb:
+            if wanted not in stages:
+                raise UsageError(f"{self.path}: climb: no stage {wanted!r}")
+        return Ladder(
+            name=self.path.stem,
+            path=self.path,
+            title=self.file.title,
+            stages=stages,
+            climb=tuple(self.file.climb),
+            load=self._load(),
+            scale=self._checked("data.scale", lambda: Scale(self.file.data.scale)),
+            repeats=self.file.repeats,
+            upstream_profiles=profiles,
+        )
+
+    def _checked(self, where: str, make: Any) -> Any:
+        try:
+            return make()
+        except ValueError as error:
+            raise UsageError(f"{self.path}: {where}: {error}") from None
+
+    def _profiles(self) -> dict[str, Profile]:
+        own = {
+            name: self._checked(f"upstream_profiles.{name}", lambda raw=raw: Profile(raw.p50_ms, raw.p99_ms))
+            for name, raw in self.file.upstream_profiles.items()
+        }
+        taken = sorted(own.keys() & PROFILES.keys())
+        if taken:
+            raise UsageError(
+                f"{self.path}: upstream_profiles.{taken[0]}: that name is the mock's own; use another"
+            )
+        return {**PROFILES, **own}
+
+    def _load(self) -> LoadProfile:
+        raw = self.file.load
+        load: LoadProfile = self._checked(
+            "load",
+            lambda: LoadProfile(
+                script=raw.script,
+                model=raw.model,
+                users=raw.users,
+                rate_rps=raw.rate,
+                max_users=raw.max_users,
+                warmup_s=parse_duration(raw.warmup),
+                measure_s=parse_duration(raw.measure),
+                timeout_s=parse_duration(raw.timeout),
+                seed=raw.seed,
+            ),
+        )
+        return load
+
+    def _stages(self, profiles: tuple[str, ...]) -> Iterator[Stage]:
+        base = self.file.baseline
+        knobs = {name: self._value("baseline", name, value, profiles) for name, value in base.knobs.items()}
+        yield Stage(
+            self._id("baseline", base.id),
+            base.title,
+            base.why,
+            knobs=knobs,
+            published=_published(base.published),
+        )
+        for position, (stage_id, raw) in enumerate(self.file.stages.items(), start=1):
+            where = f"stage {self._id('stages', stage_id)}"
+            if stage_id == base.id:
+                raise UsageError(f"{self.path}: {where}: the baseline has that id already")
+            if len(raw.change) != 1:
+                listed = ", ".join(raw.change) or "nothing"
+                raise UsageError(
+                    f"{self.path}: {where}: change: exactly one knob may change, this names {listed}"
+                )
+            ((knob, value),) = raw.change.items()
+            change = Change(knob, self._value(where, knob, value, profiles))
+            published = _published(raw.published)
+            yield Stage(
+                stage_id, raw.title, raw.why, raw.parent, change, published=published, position=position
+            )
+
+    def _id(self, where: str, stage_id: str) -> str:
+        if not _ID.fullmatch(stage_id):
+            raise UsageError(
+                f"{self.path}: {where}: {stage_id!r} is no stage id; use a-z, 0-9, '.', '_' and '-'"
+            )
+        return stage_id
+
+    def _value(self, where: str, knob: str, value: object, profiles: tuple[str, ...]) -> Value:
+        if knob not in KNOBS:
+            raise UsageError(f"{self.path}: {where}: unknown knob {knob!r}; the knobs are {', '.join(KNOBS)}")
+        extra = profiles if knob == "upstream" else ()
+        parsed: Value = self._checked(where, lambda: KNOBS[knob].parse(value, extra))
+        return parsed
+
+    def _refuse_loose_ends(self, stages: Mapping[str, Stage]) -> None:
+        for stage in stages.values():
+            seen: list[str] = []
+            at: Stage = stage
+            while at.parent is not None:
+                if at.id in seen:
+                    raise UsageError(f"{self.path}: stage {stage.id}: cycle: {' -> '.join([*seen, at.id])}")
+                seen.append(at.id)
+                if at.parent not in stages:
+                    raise UsageError(
+                        f"{self.path}: stage {at.id}: orphan: its parent {at.parent!r} does not exist"
+                    )
+                at = stages[at.parent]
+
+
+def _published(raw: _PublishedIn | None) -> Published | None:
+    return None if raw is None else Published(raw.rps, raw.source)

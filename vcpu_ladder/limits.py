@@ -1,0 +1,163 @@
+"""What bounded a run: one registry of limits, each read from the samples.
+
+A limit says how full its resource was (1 is full) and, by Little's law or plain division, the
+throughput that the resource allows at this load: the ceiling. The first full one, in this order, is
+named; adding a limit is one entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from vcpu_ladder.record import Figures, LimitResult
+from vcpu_ladder.resolve import ResolvedStage
+
+FULL = 0.9
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A run as the limits see it. ``medians`` are of the measured samples; ``upstream_share`` is calls a
+    request; ``upstream_delay_s`` the mean delay of the calls that were made.
+    """
+
+    stage: ResolvedStage
+    figures: Figures
+    medians: Mapping[str, float | None]
+    upstream_share: float
+    upstream_delay_s: float
+
+    def value(self, column: str) -> float:
+        return self.medians.get(column) or 0.0
+
+    @property
+    def cpu_s_per_request(self) -> float:
+        busy = self.value("service_cpu_ratio") * int(self.stage.knobs["cpus"])
+        rate = self.value("rps") or self.figures.rps
+        return busy / rate if rate else 0.0
+
+    @property
+    def waiting_s_per_request(self) -> float:
+        """Mean time a request spends parked on the upstream."""
+        return self.upstream_share * self.upstream_delay_s
+
+
+@dataclass(frozen=True)
+class Limit:
+    name: str
+    saturation: Callable[[Observed], float]
+    evidence: Callable[[Observed], str]
+    ceiling_rps: Callable[[Observed], float | None]
+
+
+def _cpu(run: Observed) -> float:
+    # What others took of the CPU was not there for the service either.
+    return run.value("service_cpu_ratio") + run.value("foreign_cpu_ratio") + run.value("stolen_cpu_ratio")
+
+
+def _threads(run: Observed) -> float:
+    total = run.value("threads_total")
+    if run.stage.knobs["handlers"] != "sync" or not total or run.value("threads_waiting") < 1:
+        return 0.0
+    return run.value("threads_borrowed") / total
+
+
+def _loop(run: Observed) -> float:
+    # Blocked, not busy: the loop answers late while the CPU has time left.
+    samples = run.value("samples")
+    if run.stage.knobs["handlers"] != "blocking" or not samples:
+        return 0.0
+    unanswered = run.value("samples_unanswered") / samples
+    return max(unanswered, min(1.0, run.value("loop_lag_ms") / 100))
+
+
+def _pool(run: Observed) -> float:
+    capacity = run.value("pool_capacity")
+    return run.value("pool_checked_out") / capacity if capacity and run.value("pool_waiting") >= 1 else 0.0
+
+
+def _parked(run: Observed) -> float:
+    if run.stage.load.model != "closed":
+        return 0.0
+    return run.value("mock_in_flight") / run.stage.load.users
+
+
+def _per(capacity: float, seconds: float) -> float | None:
+    return capacity / seconds if seconds > 0 else None
+
+
+def _pool_ceiling(run: Observed) -> float | None:
+    # Held for statements only, a connection's time is not known from outside.
+    if run.stage.knobs["hold"] != "request":
+        return None
+    return _per(run.value("pool_capacity"), run.waiting_s_per_request + run.cpu_s_per_request)
+
+
+LIMITS: tuple[Limit, ...] = (
+    Limit(
+        "cpu",
+        _cpu,
+        lambda run: f"the service used {run.value('service_cpu_ratio'):.0%} of its CPU",
+        lambda run: _per(float(run.stage.knobs["cpus"]), run.cpu_s_per_request),
+    ),
+    Limit(
+        "threads",
+        _threads,
+        lambda run: (
+            f"{run.value('threads_borrowed'):.0f} of {run.value('threads_total'):.0f} threads taken, "
+            f"{run.value('threads_waiting'):.0f} requests waiting for one"
+        ),
+        lambda run: _per(
+            float(run.stage.knobs["threads"]) * float(run.stage.knobs["workers"]),
+            run.waiting_s_per_request + run.cpu_s_per_request,
+        ),
+    ),
+    Limit(
+        "event loop",
+        _loop,
+        lambda run: (
+            f"the loop was blocked: {run.value('samples_unanswered'):.0f} of {run.value('samples'):.0f} "
+            "samples got no answer"
+        ),
+        lambda run: _per(
+            float(run.stage.knobs["workers"]), run.waiting_s_per_request + run.cpu_s_per_request
+        ),
+    ),
+    Limit(
+        "pool",
+        _pool,
+        lambda run: (
+            f"{run.value('pool_checked_out'):.0f} of {run.value('pool_capacity'):.0f} connections out, "
+            f"{run.value('pool_waiting'):.0f} requests waiting for one"
+        ),
+        _pool_ceiling,
+    ),
+    Limit(
+        "parked requests",
+        _parked,
+        lambda run: (
+            f"{run.value('mock_in_flight'):.0f} of {run.stage.load.users} users parked at the upstream, "
+            f"CPU at {run.value('service_cpu_ratio'):.0%}"
+        ),
+        lambda run: _per(float(run.stage.load.users), run.waiting_s_per_request + run.cpu_s_per_request),
+    ),
+)
+
+
+def find_limit(run: Observed) -> LimitResult | None:
+    """The first full limit, else the fullest with a name ending in '?' : nothing was clearly full."""
+    results = [
+        LimitResult(
+            name=limit.name,
+            saturation_ratio=round(limit.saturation(run), 3),
+            evidence=limit.evidence(run),
+            ceiling_rps=limit.ceiling_rps(run),
+        )
+        for limit in LIMITS
+    ]
+    for result in results:
+        if result.saturation_ratio >= FULL:
+            return result
+    fullest = max(results, key=lambda result: result.saturation_ratio)
+    return fullest.model_copy(update={"name": fullest.name + "?"}) if fullest.saturation_ratio > 0 else None

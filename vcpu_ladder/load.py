@@ -1,0 +1,67 @@
+"""The load of a run: who sends what, for how long. The same for every stage of a ladder."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class LoadProfile:
+    """``users`` matter in the closed model (each sends its next request when the last is answered);
+    ``rate_rps`` and ``max_users`` in the open one (requests arrive whether or not others are done).
+
+    Raises ValueError for a load that cannot be meant.
+    """
+
+    script: str
+    model: Literal["closed", "open"]
+    users: int
+    rate_rps: float
+    max_users: int
+    warmup_s: float
+    measure_s: float
+    timeout_s: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "users": (self.users, 1, 100_000),
+            "max_users": (self.max_users, 1, 100_000),
+            "rate_rps": (self.rate_rps, 0.1, 100_000),
+            "warmup": (self.warmup_s, 0, 3600),
+            "measure": (self.measure_s, 0.5, 36_000),
+            "timeout": (self.timeout_s, 1, 3600),
+            "seed": (self.seed, 0, 2**31),
+        }
+        for name, (value, low, high) in bounds.items():
+            if not low <= value <= high:
+                raise ValueError(f"{name} = {value:g} is not allowed: {low:g} to {high:g}")
+
+    def variables(self) -> dict[str, str]:
+        """The ``LADDER_*`` variables that ``k6/lib/config.js`` reads."""
+        return {
+            "LADDER_MODEL": self.model,
+            "LADDER_USERS": str(self.users),
+            "LADDER_RATE": f"{self.rate_rps:g}",
+            "LADDER_MAX_USERS": str(self.max_users),
+            "LADDER_WARMUP_S": f"{self.warmup_s:g}",
+            "LADDER_MEASURE_S": f"{self.measure_s:g}",
+            "LADDER_TIMEOUT_S": f"{self.timeout_s:g}",
+            "LADDER_SEED": str(self.seed),
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """What two runs must share to be compared: the seed is left out, because repeats vary it."""
+        identity = asdict(self)
+        del identity["seed"]
+        for unused in ("rate_rps", "max_users") if self.model == "closed" else ("users",):
+            del identity[unused]
+        return identity
+
+    def describe(self) -> str:
+        who = f"{self.users} users" if self.model == "closed" else f"{self.rate_rps:g} requests/s"
+        return (
+            f"{self.script}, {self.model} model, {who}, "
+            f"{self.warmup_s:g} s warm-up, {self.measure_s:g} s measured, seed {self.seed}"
+        )

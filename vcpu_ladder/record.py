@@ -1,0 +1,192 @@
+"""The immutable record of one run, its schema, and where records live.
+
+Schema history: 1, the first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vcpu_ladder.errors import EnvironmentNotReady
+
+SCHEMA = 1
+RECORD = "record.json"
+REFERENCE = "reference"
+
+Status = Literal["ok", "invalid", "unproven", "failed", "interrupted", "killed"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ProofResult(_Frozen):
+    """One knob: what was expected, what each place showed, and whether all agree."""
+
+    knob: str
+    where: str
+    expected: Any
+    found: list[Any]
+    holds: bool
+
+
+class CheckResult(_Frozen):
+    """One validity check. A failed ``invalid`` check bars the record from ranking; ``warning`` does not."""
+
+    name: str
+    severity: Literal["invalid", "warning"]
+    ok: bool
+    text: str
+    remedy: str = ""
+
+
+class Latency(_Frozen):
+    """Milliseconds, over ``n`` successful requests that completed in the window."""
+
+    n: int
+    mean_ms: float
+    min_ms: float
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+class Figures(_Frozen):
+    """What the load generator counted in the window. ``rps`` are successful requests a second."""
+
+    rps: float
+    measure_s: float
+    completed: int
+    failed: int
+    wrong_bodies: int
+    dropped: int
+    error_ratio: float
+    failures: dict[str, int]
+    latency: Latency | None
+    latency_by_endpoint: dict[str, Latency | None]
+
+
+class LimitResult(_Frozen):
+    """The resource that bounded the run: how full it was, and the throughput the arithmetic allows it."""
+
+    name: str
+    saturation_ratio: float
+    evidence: str
+    ceiling_rps: float | None
+
+
+class RunRecord(_Frozen):
+    """Everything about one run. Times are UTC, ISO 8601; ``phases_s`` are seconds by phase."""
+
+    schema_version: int = SCHEMA
+    run_id: str
+    climb_id: str
+    repeat: int
+    ladder: str
+    stage: str
+    position: int
+    title: str
+    parent: str | None
+    change: str | None
+    published_rps: float | None
+    published_source: str | None
+    fingerprint: str
+    load_fingerprint: str
+    knobs: dict[str, str | int]
+    upstream_profile: dict[str, float]
+    load: dict[str, Any]
+    rows: dict[str, int]
+    environment: dict[str, Any]
+    machine: dict[str, Any]
+    source: dict[str, Any]
+    started_at: str
+    ended_at: str
+    phases_s: dict[str, float]
+    status: Status
+    reason: str | None = None
+    proofs: list[ProofResult] = []
+    workers: list[dict[str, Any]] = []
+    figures: Figures | None = None
+    samples: dict[str, float | None] = {}
+    upstream: dict[str, Any] = {}
+    limit: LimitResult | None = None
+    checks: list[CheckResult] = []
+
+    @property
+    def valid(self) -> bool:
+        """Whether the record may be ranked."""
+        return self.status == "ok"
+
+    @property
+    def warnings(self) -> list[CheckResult]:
+        return [check for check in self.checks if not check.ok and check.severity == "warning"]
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def run_folder(results: Path, ladder: str, stage: str, run_id: str) -> Path:
+    return results / ladder / stage / run_id
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """All of the text or none of it, on disk on return. Raises EnvironmentNotReady if it cannot be."""
+    unfinished = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        raise not_writable(path, error) from None
+
+
+def not_writable(path: Path, error: OSError) -> EnvironmentNotReady:
+    return EnvironmentNotReady(f"cannot write {path}: {error.strerror}", next_command="vcpu-ladder doctor")
+
+
+def save(record: RunRecord, folder: Path) -> Path:
+    """Write ``record.json``. Raises FileExistsError rather than replace an earlier one."""
+    path = folder / RECORD
+    if path.exists():
+        raise FileExistsError(path)
+    write_atomically(path, record.model_dump_json(indent=1) + "\n")
+    return path
+
+
+def load_records(results: Path) -> tuple[list[RunRecord], list[str]]:
+    """All records below ``results``, oldest first, and one line for each file that cannot be read.
+
+    The committed reference inside it is another machine's: it is read by naming its own folder.
+    """
+    records, complaints = [], []
+    for path in sorted(results.glob(f"**/{RECORD}")):
+        if path.relative_to(results).parts[0] == REFERENCE:
+            continue
+        try:
+            records.append(RunRecord.model_validate(json.loads(path.read_text(encoding="utf-8"))))
+        except (ValidationError, ValueError, OSError) as error:
+            complaints.append(f"{path}: not a record of schema {SCHEMA}: {str(error).splitlines()[0]}")
+    return sorted(records, key=lambda record: (record.started_at, record.run_id)), complaints
+
+
+def unfinished(results: Path) -> Iterator[Path]:
+    """Run folders whose runner never wrote a record."""
+    for marker in results.glob(f"**/{MARKER}"):
+        if not (marker.parent / RECORD).exists():
+            yield marker.parent
+
+
+MARKER = "running.json"

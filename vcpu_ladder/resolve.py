@@ -1,0 +1,87 @@
+"""From a stage to everything a run of it needs: all knobs, the load, the data, and their fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.mock.profiles import Profile
+from vcpu_ladder.data.scale import Scale
+from vcpu_ladder.errors import UsageError
+from vcpu_ladder.knobs import DEFAULTS, KNOBS, Knobs
+from vcpu_ladder.ladder import Ladder, Stage
+from vcpu_ladder.load import LoadProfile
+
+
+@dataclass(frozen=True)
+class ResolvedStage:
+    """A stage with nothing left to look up. ``fingerprint`` names its knobs and what they stand for;
+    ``load_fingerprint`` the load and the data: rows are only compared within one of the latter.
+    """
+
+    ladder: str
+    stage: Stage
+    knobs: Knobs
+    load: LoadProfile
+    scale: Scale
+    upstream: Profile
+    fingerprint: str
+    load_fingerprint: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.ladder}/{self.stage.id}"
+
+
+def fingerprint(content: Any) -> str:
+    """12 hexadecimal digits that change with the content."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def resolve(ladder: Ladder, stage_id: str, load: LoadProfile | None = None) -> ResolvedStage:
+    """Apply the lineage's changes in turn.
+
+    Raises UsageError where a change cannot act on the stage it changes, or no stage can be so.
+    """
+    lineage = ladder.lineage(stage_id)
+    knobs: dict[str, str | int] = {**DEFAULTS, **lineage[0].knobs}
+    _refuse_clash(ladder, lineage[0].id, knobs)
+    for stage in lineage[1:]:
+        assert stage.change is not None  # only the root has none
+        before = knobs[stage.change.knob]
+        knobs = {**knobs, stage.change.knob: stage.change.value}
+        where = f"{ladder.path}: stage {stage.id}: {stage.change}"
+        if before == stage.change.value:
+            raise UsageError(f"{where}: changes nothing, {stage.parent} has that value already")
+        idle = KNOBS[stage.change.knob].idle_because(knobs)
+        if idle is not None:
+            raise UsageError(f"{where}: cannot act here: {idle}")
+        _refuse_clash(ladder, stage.id, knobs)
+    load = load or ladder.load
+    profile = ladder.upstream_profiles[str(knobs["upstream"])]
+    return ResolvedStage(
+        ladder=ladder.name,
+        stage=lineage[-1],
+        knobs=knobs,
+        load=load,
+        scale=ladder.scale,
+        upstream=profile,
+        fingerprint=fingerprint({"knobs": knobs, "upstream": [profile.p50_ms, profile.p99_ms]}),
+        load_fingerprint=fingerprint({"load": load.identity(), "scale": ladder.scale.factor}),
+    )
+
+
+def resolve_all(ladder: Ladder) -> Mapping[str, ResolvedStage]:
+    """Every stage of the ladder: also the way to validate the whole file."""
+    return {stage_id: resolve(ladder, stage_id) for stage_id in ladder.stages}
+
+
+def _refuse_clash(ladder: Ladder, stage_id: str, knobs: Knobs) -> None:
+    for knob in KNOBS.values():
+        clash = knob.clash(knobs)
+        if clash is not None:
+            raise UsageError(f"{ladder.path}: stage {stage_id}: {knob.name} = {knobs[knob.name]}: {clash}")

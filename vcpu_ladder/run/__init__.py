@@ -1,0 +1,1 @@
+"""One run, in seven steps: ``stage.py`` reads like the list of them."""

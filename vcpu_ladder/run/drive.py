@@ -1,0 +1,101 @@
+"""Drive the load: start k6, tell how far it is, read what it counted."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vcpu_ladder.environments.base import Stack
+from vcpu_ladder.errors import RunInvalid
+from vcpu_ladder.record import Figures, Latency
+from vcpu_ladder.resolve import ResolvedStage
+from vcpu_ladder.run.sample import Sample, Sampler
+
+SUMMARY_SCHEMA = 1
+# k6's exit code when one of our validity thresholds was crossed: its summary is complete.
+_THRESHOLD_CROSSED = 99
+# Start-up and summary; the load itself has its own clock.
+_SLACK_S = 30.0
+
+Progress = Callable[[str, float, float | None], None]  # phase, seconds left, live RPS
+
+
+def drive(
+    stack: Stack, stage: ResolvedStage, seed: int, folder: Path, progress: Progress, samples_out: list[Sample]
+) -> Figures:
+    """Warm up and measure in one k6 run. ``samples_out`` fills while it runs, so that a crash keeps them.
+
+    Raises RunInvalid when k6 or a process of the stack ends early.
+    """
+    load = replace(stage.load, seed=seed)
+    summary = folder / "k6.json"
+    variables = {
+        **load.variables(),
+        "LADDER_ROWS_USERS": str(stage.scale.rows["users"]),
+        "LADDER_ROWS_PRODUCTS": str(stage.scale.rows["products"]),
+    }
+    generator = stack.start_load(stage, variables, summary)
+    started = time.monotonic()
+    whole_s = load.warmup_s + load.measure_s
+
+    def phase() -> str:
+        elapsed = time.monotonic() - started
+        if elapsed < load.warmup_s:
+            return "warm-up"
+        return "measure" if elapsed < whole_s else "after"
+
+    sampler = Sampler(stack, generator.stats_url, phase)
+    sampler.samples = samples_out
+    sampler.start()
+    try:
+        while generator.exit_code() is None:
+            elapsed = time.monotonic() - started
+            if elapsed > whole_s + _SLACK_S:
+                raise RunInvalid(f"k6 did not end within {whole_s + _SLACK_S:g} s")
+            ended = stack.died()
+            if ended is not None:
+                raise RunInvalid(f"during {phase()}: {ended}")
+            live = samples_out[-1]["rps"] if samples_out else None
+            progress(phase(), max(0.0, whole_s - elapsed), float(live) if live is not None else None)
+            time.sleep(0.25)
+    finally:
+        sampler.stop()
+        generator.stop()
+    code = generator.exit_code()
+    if code not in (0, _THRESHOLD_CROSSED):
+        how = (
+            f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
+        )
+        raise RunInvalid(f"during {phase()}: k6 {how}", generator.tail())
+    return read_summary(summary)
+
+
+def read_summary(path: Path) -> Figures:
+    """k6's JSON as figures. Raises RunInvalid when it is missing or of another shape."""
+    try:
+        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if raw["schema"] != SUMMARY_SCHEMA:
+            raise RunInvalid(f"{path}: schema {raw['schema']}, this runner reads {SUMMARY_SCHEMA}")
+        tried = raw["completed"] + raw["failed"]
+        return Figures(
+            rps=raw["completed"] / raw["measure_s"],
+            measure_s=raw["measure_s"],
+            completed=raw["completed"],
+            failed=raw["failed"],
+            wrong_bodies=raw["wrong_bodies"],
+            dropped=raw["dropped"],
+            error_ratio=raw["failed"] / tried if tried else 1.0,
+            failures=raw["failures"],
+            latency=_latency(raw["latency_all"]),
+            latency_by_endpoint={name: _latency(one) for name, one in raw["latency"].items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunInvalid(f"{path}: no k6 summary in it: {error}") from None
+
+
+def _latency(raw: dict[str, Any] | None) -> Latency | None:
+    return None if raw is None else Latency.model_validate(raw)

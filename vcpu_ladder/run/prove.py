@@ -1,0 +1,111 @@
+"""Proofs: what the running service says is in force, against what the stage asks for.
+
+Expectations come from the registry of knobs; findings from every worker's live objects, from the
+workers seen together, and from the upstream.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from vcpu_ladder.errors import EnvironmentNotReady
+from vcpu_ladder.knobs import KNOBS
+from vcpu_ladder.record import ProofResult
+from vcpu_ladder.resolve import ResolvedStage
+
+# Connections are not spread evenly over workers that share a socket: ask in bursts until all were seen.
+_BURST = 32
+_DEADLINE_S = 10.0
+# After the last new worker, so many more bursts must bring no further one.
+_QUIET_BURSTS = 3
+
+
+def see_workers(service_url: str, expected: int, deadline_s: float = _DEADLINE_S) -> list[dict[str, Any]]:
+    """``GET /effective`` of every worker that answers, by pid: as many as there are, not as expected.
+
+    Raises EnvironmentNotReady when none answers.
+    """
+    seen: dict[int, dict[str, Any]] = {}
+    quiet = 0
+    ends = time.monotonic() + deadline_s
+    last_error = "no answer"
+    with ThreadPoolExecutor(_BURST) as pool:
+        while time.monotonic() < ends and not (len(seen) >= expected and quiet >= _QUIET_BURSTS):
+            before = len(seen)
+            for answer in pool.map(_ask, [f"{service_url}/effective"] * (_BURST if expected > 1 else 4)):
+                if isinstance(answer, str):
+                    last_error = answer
+                else:
+                    seen[answer["pid"]] = answer
+            quiet = quiet + 1 if len(seen) == before else 0
+    if not seen:
+        raise EnvironmentNotReady(f"{service_url}/effective did not answer: {last_error}")
+    return [seen[pid] for pid in sorted(seen)]
+
+
+def _ask(url: str) -> dict[str, Any] | str:
+    try:
+        answer = httpx.get(url, timeout=5.0, trust_env=False, headers={"Connection": "close"})
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return found
+
+
+def upstream_in_force(upstream_url: str) -> dict[str, Any]:
+    """``GET /stats`` of the mock. Raises EnvironmentNotReady when it does not answer."""
+    try:
+        answer = httpx.get(f"{upstream_url}/stats", timeout=5.0, trust_env=False)
+        stats: dict[str, Any] = answer.raise_for_status().json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise EnvironmentNotReady(f"{upstream_url}/stats did not answer: {type(error).__name__}") from None
+    return stats
+
+
+def prove(
+    stage: ResolvedStage, workers: list[dict[str, Any]], upstream: Mapping[str, Any]
+) -> list[ProofResult]:
+    """One result a knob, every knob."""
+    findings: dict[str, Callable[[str], list[Any]]] = {
+        "worker": lambda key: [worker["proofs"].get(key) for worker in workers],
+        "fleet": lambda key: [{"workers": len(workers)}[key]],
+        "upstream": lambda key: [_profile_in_force(upstream)],
+    }
+    results = []
+    for knob in KNOBS.values():
+        expected = knob.proof.expected(stage.knobs)
+        if knob.name == "upstream":
+            expected = {"p50_ms": stage.upstream.p50_ms, "p99_ms": stage.upstream.p99_ms}
+        found = findings[knob.proof.where](knob.proof.key)
+        results.append(
+            ProofResult(
+                knob=knob.name,
+                where=knob.proof.where,
+                expected=expected,
+                found=found,
+                holds=bool(found) and all(value == expected for value in found),
+            )
+        )
+    return results
+
+
+def _profile_in_force(upstream: Mapping[str, Any]) -> dict[str, float]:
+    profile = upstream.get("profile", upstream)
+    return {"p50_ms": profile["p50_ms"], "p99_ms": profile["p99_ms"]}
+
+
+def broken(proofs: list[ProofResult]) -> str | None:
+    """One line naming every knob that is not in force, or None."""
+    lines = [
+        f"{proof.knob}: expected {proof.expected!r}, the {proof.where} shows "
+        + (repr(proof.found[0]) if len({repr(value) for value in proof.found}) == 1 else repr(proof.found))
+        for proof in proofs
+        if not proof.holds
+    ]
+    return "; ".join(lines) or None

@@ -1,0 +1,291 @@
+"""One run of one stage, in the seven steps that every environment shares."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from vcpu_ladder.environments.base import Environment, Stack
+from vcpu_ladder.errors import EnvironmentNotReady, Interrupted, LadderError, RunInvalid, Unproven
+from vcpu_ladder.events import Listener, Moment
+from vcpu_ladder.limits import Observed, find_limit
+from vcpu_ladder.machine import machine_facts, source_facts
+from vcpu_ladder.record import (
+    MARKER,
+    Figures,
+    ProofResult,
+    RunRecord,
+    Status,
+    not_writable,
+    now,
+    run_folder,
+    save,
+    write_atomically,
+)
+from vcpu_ladder.resolve import ResolvedStage
+from vcpu_ladder.run.correctness import check_correctness, requests_by_worker
+from vcpu_ladder.run.drive import drive
+from vcpu_ladder.run.prove import broken, prove, see_workers, upstream_in_force
+from vcpu_ladder.run.sample import Sample, medians, write_samples
+from vcpu_ladder.validity import Evidence, judge
+
+# A service with a backlog of blocking requests answers only when it is through.
+_AFTER_LOAD_DEADLINE_S = 45.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to do: the stage, and its place in a climb. Repeat r uses the load's seed + r."""
+
+    stage: ResolvedStage
+    results: Path
+    climb_id: str
+    repeat: int = 0
+
+    @property
+    def seed(self) -> int:
+        return self.stage.load.seed + self.repeat
+
+
+@dataclass
+class _Run:
+    """What is known so far, so that a run that ends badly is recorded with all of it."""
+
+    job: Job
+    run_id: str
+    folder: Path
+    environment: Environment
+    listener: Listener
+    started_at: str
+    phases_s: dict[str, float] = field(default_factory=dict)
+    phase: str = "start"
+    proofs: list[ProofResult] = field(default_factory=list)
+    workers: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    figures: Figures | None = None
+    upstream: dict[str, Any] = field(default_factory=dict)
+    worker_requests: dict[int, float] = field(default_factory=dict)
+    proofs_after: str | None = None
+    pids_after: list[int] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        self.phase = name
+        self.tell(name)
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.phases_s[name] = round(time.monotonic() - begun, 3)
+
+    def tell(self, phase: str, left_s: float | None = None, rps: float | None = None) -> None:
+        self.listener.moment(Moment(self.job.stage.name, self.job.repeat, phase, left_s, rps))
+
+
+def run_stage(job: Job, environment: Environment, listener: Listener) -> RunRecord:
+    """Run the stage once and write its record, whatever happens.
+
+    Raises EnvironmentNotReady when it could not begin, and Interrupted, after the record is written,
+    when the user ended it.
+    """
+    environment.check_ready()
+    run = _begin(job, environment, listener)
+    status: Status = "ok"
+    error: LadderError | None = None
+    try:
+        _seven_steps(run)
+    except KeyboardInterrupt:
+        status, error = "interrupted", Interrupted(f"{job.stage.name}: interrupted during {run.phase}")
+    except Unproven as unproven:
+        status, error = "unproven", unproven
+    except RunInvalid as invalid:
+        status, error = "invalid", invalid
+    except LadderError as failed:
+        status, error = "failed", failed
+    except Exception as bug:
+        status, error = "failed", LadderError(f"{type(bug).__name__}: {bug}")
+        raise
+    finally:
+        with _deaf_to_interrupts(), run.step("stop"):
+            environment.down()
+        record = _finish(run, status, error)
+    listener.finished(record)
+    if isinstance(error, Interrupted):
+        raise error
+    if isinstance(error, EnvironmentNotReady):
+        raise error
+    return record
+
+
+def _begin(job: Job, environment: Environment, listener: Listener) -> _Run:
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    folder = run_folder(job.results, job.stage.ladder, job.stage.stage.id, run_id)
+    try:
+        (folder / "logs").mkdir(parents=True)
+    except OSError as error:
+        raise not_writable(folder, error) from None
+    run = _Run(job, run_id, folder, environment, listener, now())
+    # Should this process be killed, the next command finds this and writes the record for it.
+    marker = {"record": json.loads(_record(run, "killed", "the runner was killed").model_dump_json())}
+    write_atomically(folder / MARKER, json.dumps(marker))
+    return run
+
+
+def _seven_steps(run: _Run) -> None:
+    stage = run.job.stage
+    with run.step("restore and start"):  # the first step, nothing of ours running, was check_ready
+        stack = run.environment.up(stage, run.run_id, run.folder / "logs")
+    with run.step("prove"):
+        _prove(run, stack)
+    with run.step("check"):
+        check_correctness(
+            stage, stack.service_url, lambda: int(upstream_in_force(stack.upstream_url)["requests"])
+        )
+        httpx.post(f"{stack.upstream_url}/reset", timeout=5.0, trust_env=False).raise_for_status()
+        requests_before = requests_by_worker(stack.service_url)
+    with run.step("load"):
+        run.figures = drive(stack, stage, run.job.seed, run.folder, run.tell, run.samples)
+    with run.step("check again"):
+        _look_back(run, stack, requests_before)
+
+
+def _prove(run: _Run, stack: Stack) -> None:
+    stage = run.job.stage
+    run.workers = see_workers(stack.service_url, int(stage.knobs["workers"]))
+    run.proofs = prove(stage, run.workers, upstream_in_force(stack.upstream_url))
+    wrong = broken(run.proofs)
+    if wrong is not None:
+        raise Unproven(f"unproven: {wrong}", next_command=f"read {run.folder / 'logs' / 'service.err'}")
+
+
+def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> None:
+    """Upstream statistics and log, then workers and proofs, after the load."""
+    stage = run.job.stage
+    run.upstream = upstream_in_force(stack.upstream_url)
+    with suppress(httpx.HTTPError):
+        log = httpx.get(f"{stack.upstream_url}/log", timeout=10.0, trust_env=False).raise_for_status()
+        (run.folder / "upstream.csv").write_text(log.text, encoding="utf-8")
+    alive = set(stack.usage().service_pids)
+    try:
+        workers = see_workers(stack.service_url, int(stage.knobs["workers"]), _AFTER_LOAD_DEADLINE_S)
+        run.proofs_after = broken(prove(stage, workers, run.upstream))
+        run.pids_after = [worker["pid"] for worker in workers]
+        after = requests_by_worker(stack.service_url)
+        run.worker_requests = {pid: after[pid] - requests_before.get(pid, 0.0) for pid in sorted(after)}
+    except (EnvironmentNotReady, httpx.HTTPError):
+        run.proofs_after = "the service did not answer after the load"
+        run.pids_after = [worker["pid"] for worker in run.workers if worker["pid"] in alive]
+
+
+def _finish(run: _Run, status: Status, error: LadderError | None) -> RunRecord:
+    with suppress(OSError):
+        write_samples(run.folder / "samples.csv", run.samples)
+    reason = None if error is None else error.what + (f"\n{error.evidence}" if error.evidence else "")
+    record = _record(run, status, reason)
+    if record.figures is not None and status == "ok":
+        failed = [check.text for check in record.checks if not check.ok and check.severity == "invalid"]
+        if failed:
+            record = record.model_copy(update={"status": "invalid", "reason": "; ".join(failed)})
+    save(record, run.folder)
+    (run.folder / MARKER).unlink(missing_ok=True)
+    return record
+
+
+def _record(run: _Run, status: Status, reason: str | None) -> RunRecord:
+    job, stage = run.job, run.job.stage
+    summary = medians(run.samples) if run.samples else {}
+    published = stage.stage.published
+    environment = run.environment.describe()
+    checks = []
+    limit = None
+    if run.figures is not None:
+        evidence = Evidence(
+            stage,
+            run.figures,
+            run.samples,
+            summary,
+            [worker["pid"] for worker in run.workers],
+            run.pids_after,
+            run.proofs_after,
+            list(run.worker_requests.values()),
+            environment,
+        )
+        checks = judge(evidence)
+        limit = find_limit(_observed(run, run.figures, summary))
+    return RunRecord(
+        run_id=run.run_id,
+        climb_id=job.climb_id,
+        repeat=job.repeat,
+        ladder=stage.ladder,
+        stage=stage.stage.id,
+        position=stage.stage.position,
+        title=stage.stage.title,
+        parent=stage.stage.parent,
+        change=str(stage.stage.change) if stage.stage.change else None,
+        published_rps=published.rps if published else None,
+        published_source=published.source if published else None,
+        fingerprint=stage.fingerprint,
+        load_fingerprint=stage.load_fingerprint,
+        knobs=dict(stage.knobs),
+        upstream_profile={"p50_ms": stage.upstream.p50_ms, "p99_ms": stage.upstream.p99_ms},
+        load={**stage.load.identity(), "seed": job.seed},
+        rows=stage.scale.rows,
+        environment=environment,
+        machine=machine_facts(),
+        source=source_facts(),
+        started_at=run.started_at,
+        ended_at=now(),
+        phases_s=run.phases_s,
+        status=status,
+        reason=reason,
+        proofs=run.proofs,
+        workers=[
+            {**worker["facts"], "pid": worker["pid"], "requests": run.worker_requests.get(worker["pid"])}
+            for worker in run.workers
+        ],
+        figures=run.figures,
+        samples=summary,
+        upstream=run.upstream,
+        limit=limit,
+        checks=checks,
+    )
+
+
+def _observed(run: _Run, figures: Figures, summary: dict[str, float | None]) -> Observed:
+    calls = sum(
+        latency.n
+        for name, latency in figures.latency_by_endpoint.items()
+        if latency is not None and name.startswith("upstream_")
+    )
+    delay_ms = (run.upstream.get("intended_ms") or {}).get("mean") or 0.0
+    return Observed(
+        run.job.stage,
+        figures,
+        summary,
+        calls / figures.completed if figures.completed else 0.0,
+        delay_ms / 1000,
+    )
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """A second Ctrl-C must not leave processes behind: ending them takes a few seconds at most."""
+    try:
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: signals do not come here
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

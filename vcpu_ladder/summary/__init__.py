@@ -1,0 +1,1 @@
+"""From records to rows to tables. Reads files only, so a report works on any machine."""

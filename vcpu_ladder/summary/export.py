@@ -1,0 +1,173 @@
+"""Rows as text: one registry of formats. Adding one is one entry."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from vcpu_ladder.record import write_atomically
+from vcpu_ladder.summary.merge import Row
+
+CSV_COLUMNS = [
+    "ladder",
+    "stage",
+    "parent",
+    "change",
+    "environment",
+    "n",
+    "rps",
+    "rps_low",
+    "rps_high",
+    "p50_ms",
+    "p95_ms",
+    "p99_ms",
+    "latency_samples",
+    "error_ratio",
+    "ratio_to_parent",
+    "ratio_low",
+    "ratio_high",
+    "verdict",
+    "ratio_to_root",
+    "limit",
+    "ceiling_rps",
+    "cpu_ratio",
+    "published_rps",
+    "published_source",
+    "valid",
+    "invalid_runs",
+    "host",
+    "load",
+    "workload",
+    "latest",
+    "notes",
+]
+
+
+def flat(row: Row) -> dict[str, Any]:
+    """The row by CSV column; None where there is nothing to say."""
+    ratio, to_root = row.ratio, row.ratio_to_root
+    return {
+        **{name: value for name, value in asdict(row).items() if name in CSV_COLUMNS},
+        "ratio_to_parent": ratio.value if ratio else None,
+        "ratio_low": ratio.low if ratio else None,
+        "ratio_high": ratio.high if ratio else None,
+        "ratio_to_root": to_root.value if to_root else None,
+        "verdict": row.verdict,
+        "valid": str(row.valid).lower(),
+        "notes": "; ".join(row.notes),
+    }
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        cells = flat(row)
+        writer.writerow({name: _number(cells[name]) for name in CSV_COLUMNS})
+    return out.getvalue()
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    return (
+        json.dumps({"schema": 1, "rows": [flat(row) | {"valid": row.valid} for row in rows]}, indent=1) + "\n"
+    )
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """One table a ladder and setting, with its notes below."""
+    parts = ["# Summary\n"]
+    for setting in dict.fromkeys((r.ladder, r.environment, r.host, r.load, r.workload) for r in rows):
+        mine = [r for r in rows if (r.ladder, r.environment, r.host, r.load, r.workload) == setting]
+        ladder, environment, host, load, workload = setting
+        parts.append(
+            f"\n## {ladder}\n\nEnvironment {environment}, host {host}, load {load}, workload {workload}. "
+            "RPS: median over n fresh runs (lowest to highest). "
+            "Ratio to the parent with its 95 % interval.\n\n"
+        )
+        parts.append(markdown_table(mine))
+        notes = [f"- {row.stage}: {note}" for row in mine for note in row.notes]
+        if notes:
+            parts.append("\n" + "\n".join(notes) + "\n")
+    return "".join(parts)
+
+
+_MARKDOWN_HEAD = (
+    "Stage | Change | n | RPS | P50 ms | P95 ms | P99 ms | Errors | Ratio to parent | Verdict | Limit"
+    " | Published RPS"
+)
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    head = _MARKDOWN_HEAD.split(" | ")
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def cells(row: Row) -> list[str]:
+    """The row as the tables for people show it."""
+    return [
+        row.stage,
+        row.change or row.title,
+        f"{row.n}" + (f" (+{row.invalid_runs} invalid)" if row.invalid_runs else ""),
+        spread(row),
+        digits(row.p50_ms),
+        digits(row.p95_ms),
+        digits(row.p99_ms),
+        "–" if row.error_ratio is None else f"{row.error_ratio:.2%}",
+        interval(row),
+        row.verdict,
+        row.limit or "–",
+        digits(row.published_rps),
+    ]
+
+
+def spread(row: Row) -> str:
+    if row.rps is None:
+        return "–"
+    if row.n < 2:
+        return digits(row.rps)
+    return f"{digits(row.rps)} ({digits(row.rps_low)}–{digits(row.rps_high)})"
+
+
+def interval(row: Row) -> str:
+    if row.ratio is None:
+        return "–"
+    text = f"× {row.ratio.value:.3g}"
+    if row.ratio.low is not None and row.ratio.high is not None:
+        text += f" ({row.ratio.low:.3g}–{row.ratio.high:.3g})"
+    return text
+
+
+def digits(value: float | None) -> str:
+    """Three significant digits, without exponents; an en dash for nothing."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _number(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+FORMATS: dict[str, Callable[[Sequence[Row]], str]] = {
+    "md": as_markdown,
+    "csv": as_csv,
+    "json": as_json,
+}
+
+
+def write_all(rows: Sequence[Row], folder: Path) -> list[Path]:
+    """``summary.<format>`` for every format. Raises EnvironmentNotReady if the folder cannot be written."""
+    paths = []
+    for name, export in FORMATS.items():
+        path = folder / f"summary.{name}"
+        write_atomically(path, export(rows))
+        paths.append(path)
+    return paths

@@ -1,0 +1,80 @@
+"""Ratios and their intervals: over runs, never over requests, and on the log scale.
+
+Interval: Student's t on log ratios. Percentile bootstrap over three to five runs covers far less than
+it says (docs/decisions/0003-t-interval-on-log-ratios.md; a test simulates both).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy import stats
+
+CONFIDENCE = 0.95
+Verdict = Literal["faster", "slower", "no detectable change", "one run: no interval"]
+
+# A percentile needs this many samples beyond it before it is printed.
+MIN_BEYOND = 10
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Geometric mean ratio, its 95 % interval (None without enough runs), and how it was formed."""
+
+    value: float
+    low: float | None
+    high: float | None
+    paired: bool
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.low is None or self.high is None:
+            return "one run: no interval"
+        if self.low > 1:
+            return "faster"
+        return "slower" if self.high < 1 else "no detectable change"
+
+
+def ratio(ours: Mapping[object, float], parents: Mapping[object, float]) -> Ratio | None:
+    """Throughput over the parent's; both {block: rps}, a block being one repeat of one climb.
+
+    Blocks run by both are paired, because they shared the machine's state and the request sequence;
+    otherwise the two groups are compared by Welch's method. None when either is empty or not positive.
+    """
+    if not ours or not parents or min(*ours.values(), *parents.values(), 1.0) <= 0:
+        return None
+    shared = [block for block in ours if block in parents]
+    if len(shared) >= 2:
+        logs = [math.log(ours[block] / parents[block]) for block in shared]
+        centre = statistics.fmean(logs)
+        half = _t(len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
+        return Ratio(math.exp(centre), math.exp(centre - half), math.exp(centre + half), paired=True)
+    return _welch([math.log(rps) for rps in ours.values()], [math.log(rps) for rps in parents.values()])
+
+
+def _welch(ours: list[float], parents: list[float]) -> Ratio:
+    centre = statistics.fmean(ours) - statistics.fmean(parents)
+    if len(ours) < 2 or len(parents) < 2:
+        return Ratio(math.exp(centre), None, None, paired=False)
+    parts = [statistics.variance(group) / len(group) for group in (ours, parents)]
+    spread = sum(parts)
+    if spread == 0:
+        return Ratio(math.exp(centre), math.exp(centre), math.exp(centre), paired=False)
+    freedom = spread**2 / sum(
+        part**2 / (len(group) - 1) for part, group in zip(parts, (ours, parents), strict=True)
+    )
+    half = _t(freedom) * math.sqrt(spread)
+    return Ratio(math.exp(centre), math.exp(centre - half), math.exp(centre + half), paired=False)
+
+
+def _t(freedom: float) -> float:
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+
+
+def enough_for(percentile: float, samples: int) -> bool:
+    """Whether that many samples say anything about a percentile (0 to 100)."""
+    return samples * (1 - percentile / 100) >= MIN_BEYOND

@@ -1,0 +1,51 @@
+"""Rows as a table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from vcpu_ladder.summary.export import cells
+from vcpu_ladder.summary.merge import Row
+
+# Name, and whether a narrow terminal shows it too; the order is that of ``export.cells``.
+_COLUMNS = (
+    ("stage", True),
+    ("change", False),
+    ("n", True),
+    ("RPS (low–high)", True),
+    ("P50 ms", False),
+    ("P95 ms", True),
+    ("P99 ms", False),
+    ("errors", False),
+    ("ratio to parent", True),
+    ("verdict", True),
+    ("limit", True),
+    ("published", True),
+)
+_LEFT = {"stage", "change", "verdict", "limit"}
+_WIDE = 150
+
+
+def print_rows(rows: Sequence[Row], console: Console) -> None:
+    """One table a ladder, then what the reader must know of its rows."""
+    for ladder in dict.fromkeys(row.ladder for row in rows):
+        mine = [row for row in rows if row.ladder == ladder]
+        table = Table(
+            title=f"{ladder} ({mine[0].environment}), RPS: requests served a second", title_justify="left"
+        )
+        shown = [narrow or console.width >= _WIDE for _, narrow in _COLUMNS]
+        for (name, _), show in zip(_COLUMNS, shown, strict=True):
+            if show:
+                table.add_column(name, justify="left" if name in _LEFT else "right", overflow="fold")
+        for row in mine:
+            table.add_row(*(cell for cell, show in zip(cells(row), shown, strict=True) if show))
+        console.print(table)
+        for row in mine:
+            if row.limit_evidence:
+                ceiling = f"; ceiling {row.ceiling_rps:.0f} RPS" if row.ceiling_rps else ""
+                console.print(f"{row.stage}: {row.limit}: {row.limit_evidence}{ceiling}", highlight=False)
+            for note in row.notes:
+                console.print(f"{row.stage}: note: {note}", highlight=False)

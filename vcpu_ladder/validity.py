@@ -1,0 +1,179 @@
+"""Whether a run may be ranked: one registry of checks over what was measured.
+
+Each check judges the measurement, never its speed. ``invalid`` bars the record; ``warning`` is printed
+beside its row. Every text comes with its figures, every failure with a remedy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from vcpu_ladder.record import CheckResult, Figures
+from vcpu_ladder.resolve import ResolvedStage
+from vcpu_ladder.run.sample import Sample
+
+MAX_ERROR_RATIO = 0.01
+MAX_GENERATOR_CPU = 0.8
+MAX_FOREIGN_CPU = 0.05
+MAX_STOLEN_CPU = 0.05
+MAX_TIMER_ERROR_MS = 50.0
+MIN_COMPLETED = 100
+MAX_DRIFT = 0.25
+MIN_WORKER_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A finished run: what k6 counted, the samples and their medians, the workers before and after."""
+
+    stage: ResolvedStage
+    figures: Figures
+    samples: Sequence[Sample]
+    medians: Mapping[str, float | None]
+    workers_before: Sequence[int]
+    workers_after: Sequence[int]
+    proofs_after: str | None
+    worker_requests: Sequence[float]
+    environment: Mapping[str, Any]
+
+    def median(self, column: str) -> float | None:
+        return self.medians.get(column)
+
+
+@dataclass(frozen=True)
+class Check:
+    """``judge`` returns (ok, text with the figures)."""
+
+    name: str
+    severity: Literal["invalid", "warning"]
+    judge: Callable[[Evidence], tuple[bool, str]]
+    remedy: str
+
+
+def _errors(run: Evidence) -> tuple[bool, str]:
+    kinds = ", ".join(f"{kind} {count}" for kind, count in run.figures.failures.items() if count)
+    text = f"{run.figures.failed} of {run.figures.failed + run.figures.completed} requests failed"
+    return run.figures.error_ratio <= MAX_ERROR_RATIO, text + (f" ({kinds})" if kinds else "")
+
+
+def _at_most(column: str, bound: float, what: str) -> Callable[[Evidence], tuple[bool, str]]:
+    def judge(run: Evidence) -> tuple[bool, str]:
+        value = run.median(column)
+        return (
+            value is None or value <= bound,
+            f"{what} {value:.1%}" if value is not None else f"{what} unknown",
+        )
+
+    return judge
+
+
+def _timer(run: Evidence) -> tuple[bool, str]:
+    error = run.median("mock_timer_error_p99_ms")
+    return error is None or error <= MAX_TIMER_ERROR_MS, f"upstream timers late by {error or 0:.1f} ms at P99"
+
+
+def _steady(run: Evidence) -> tuple[bool, str]:
+    rates = [float(s["rps"]) for s in run.samples if s["phase"] == "measure" and s["rps"] is not None]
+    half = len(rates) // 2
+    if half < 3:
+        return True, "too few samples to tell"
+    first, second = sum(rates[:half]) / half, sum(rates[-half:]) / half
+    # Half a window of few requests differs by chance: allow two Poisson standard errors beside the bound.
+    total = (first + second) * half
+    noise = 2 * (4 / total) ** 0.5 if total else 1.0
+    drift = abs(second - first) / max(first, second, 1e-9)
+    return drift <= MAX_DRIFT + noise, f"throughput of the two halves differs by {drift:.0%}"
+
+
+def _workers_even(run: Evidence) -> tuple[bool, str]:
+    if len(run.worker_requests) < 2 or not sum(run.worker_requests):
+        return True, "one worker"
+    fair = sum(run.worker_requests) / len(run.worker_requests)
+    shares = ", ".join(f"{requests / sum(run.worker_requests):.0%}" for requests in run.worker_requests)
+    return min(run.worker_requests) >= MIN_WORKER_SHARE * fair, f"shares of the workers: {shares}"
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("errors", "invalid", _errors, "read logs/service.err; lower USERS, or fix what fails"),
+    Check(
+        "bodies",
+        "invalid",
+        lambda run: (run.figures.wrong_bodies == 0, f"{run.figures.wrong_bodies} wrong bodies"),
+        "the service answers wrongly under load: that is a bug in it",
+    ),
+    Check(
+        "dropped",
+        "invalid",
+        lambda run: (run.figures.dropped == 0, f"{run.figures.dropped} requests could not be started"),
+        "raise load.max_users, or lower the rate: the offered load was not offered",
+    ),
+    Check(
+        "generator",
+        "invalid",
+        _at_most("generator_cpu_ratio", MAX_GENERATOR_CPU, "k6 used of its CPUs"),
+        "give the generator more CPUs or lower the load: k6 was the bottleneck",
+    ),
+    Check(
+        "workers",
+        "invalid",
+        lambda run: (
+            list(run.workers_before) == list(run.workers_after),
+            f"worker pids {list(run.workers_before)} before, {list(run.workers_after)} after",
+        ),
+        "a worker was replaced during the run: read logs/service.err",
+    ),
+    Check(
+        "proofs",
+        "invalid",
+        lambda run: (
+            run.proofs_after is None,
+            run.proofs_after or "every knob still in force after the load",
+        ),
+        "a knob changed under load",
+    ),
+    Check(
+        "completed",
+        "warning",
+        lambda run: (
+            run.figures.completed >= MIN_COMPLETED,
+            f"{run.figures.completed} requests in the window",
+        ),
+        "measure longer: MEASURE=2m",
+    ),
+    Check("upstream", "invalid", _timer, "the upstream could not keep its delays: give it more CPU"),
+    Check("steady", "warning", _steady, "warm up longer: WARMUP=30s"),
+    Check("even workers", "warning", _workers_even, "use more users: connections stick to workers"),
+    Check(
+        "foreign CPU",
+        "warning",
+        _at_most("foreign_cpu_ratio", MAX_FOREIGN_CPU, "others used of the service's CPU"),
+        "end other programs, or pin them elsewhere",
+    ),
+    Check(
+        "stolen CPU",
+        "warning",
+        _at_most("stolen_cpu_ratio", MAX_STOLEN_CPU, "the hypervisor took of the service's CPU"),
+        "a quieter host; compare only interleaved runs",
+    ),
+    Check(
+        "pinned",
+        "warning",
+        lambda run: (bool(run.environment.get("pinned")), f"budget by {run.environment.get('budget')}"),
+        "this platform has no CPU affinity: use ENVIRONMENT=compose",
+    ),
+)
+
+
+def judge(evidence: Evidence) -> list[CheckResult]:
+    """Every check, in the registry's order."""
+    results = []
+    for check in CHECKS:
+        ok, text = check.judge(evidence)
+        results.append(
+            CheckResult(
+                name=check.name, severity=check.severity, ok=ok, text=text, remedy="" if ok else check.remedy
+            )
+        )
+    return results
