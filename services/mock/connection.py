@@ -1,4 +1,4 @@
-"""One client connection: requests served one after the other, each parked on a timer of the loop."""
+"""One client connection: requests served one after the other, each parked on a timer."""
 
 import asyncio
 import json
@@ -41,11 +41,11 @@ class Connection(RequestReader):
         "_intended_ms",
         "_key",
         "_lingering",
+        "_parked",
         "_paused",
         "_sequence",
         "_serving_http10",
         "_stays",
-        "_timer",
         "_transport",
         "_write_blocked",
     )
@@ -54,7 +54,7 @@ class Connection(RequestReader):
 
     def __init__(self, shared: Shared) -> None:
         super().__init__(shared)
-        self._timer: asyncio.Handle | None = None  # set while a request is parked
+        self._parked = False
         self._key: bytes | None = None
         self._paused = self._write_blocked = self._continue_due = self._lingering = False
 
@@ -77,12 +77,10 @@ class Connection(RequestReader):
         del self._parser
 
     def _leave(self) -> None:
-        self._reading = False
-        self._unparsed = b""
-        self._waiting.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_reading()
+        if self._parked:
+            self._parked = False
+            self._shared.timers.cancel(self._sequence)
             self._shared.recorder.aborted(self._sequence)
 
     def pause_writing(self) -> None:
@@ -94,7 +92,7 @@ class Connection(RequestReader):
 
     def expire(self) -> None:
         """Called by the sweeper: drop the connection if idle, unfinished or stuck for too long."""
-        if self._timer is not None:
+        if self._parked:
             return
         unfinished = self._unfinished or self._target
         limit_s = LINGER_S if self._lingering else READ_TIMEOUT_S if unfinished else IDLE_TIMEOUT_S
@@ -109,22 +107,20 @@ class Connection(RequestReader):
 
     def _take(self, method: bytes, target: bytes, keep_alive: bool, http10: bool, refusal: int) -> None:
         self._continue_due = False
-        if self._timer is None and not self._waiting and not self._write_blocked:
+        if not self._parked and not self._waiting and not self._write_blocked:
             self._serve(method, target, keep_alive, http10, refusal)
         else:
             self._waiting.append((method, target, keep_alive, http10, refusal))
 
     def _expect_continue(self) -> None:
-        if self._timer is None and not self._waiting:
+        if not self._parked and not self._waiting:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         else:
             self._continue_due = True  # only after the answers that come before it
 
     def _advance(self) -> None:
-        if self._transport.is_closing():
-            return
-        while True:
-            while self._waiting and self._timer is None and not self._write_blocked:
+        while not self._transport.is_closing():
+            while self._waiting and not self._parked and not self._write_blocked:
                 self._serve(*self._waiting.pop(0))
             if not self._unparsed or len(self._waiting) >= MAX_PIPELINED:
                 break
@@ -132,7 +128,9 @@ class Connection(RequestReader):
             self._feed(piece)
             if not self._reading:
                 self._unparsed = b""
-        if self._continue_due and self._timer is None and not self._waiting:
+        if self._transport.is_closing():
+            return
+        if self._continue_due and not self._parked and not self._waiting:
             self._continue_due = False
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._set_paused(self._reading and len(self._waiting) >= MAX_PIPELINED)
@@ -149,19 +147,28 @@ class Connection(RequestReader):
     # --- serving ---
 
     def _serve(self, method: bytes, target: bytes, keep_alive: bool, http10: bool, refusal: int) -> None:
+        """Answer now, or park. Nothing is raised: the loop must not meet our defects."""
         self._head_only = method == b"HEAD"
         self._stays = keep_alive
         self._serving_http10 = http10
-        if refusal:
-            self._error(refusal, _REASONS.get(refusal, HTTPStatus(refusal).phrase))
-            return
-        delay = parse_plain(target)
-        if delay is None:
-            self._serve_page(method, target)
-        elif method in _DELAY_METHODS:
-            self._park(delay.wait_ms, delay.key)
-        else:
-            self._error(405, "use GET, HEAD or POST", _ALLOW_DELAY)
+        try:
+            if refusal:
+                self._error(refusal, _REASONS.get(refusal, HTTPStatus(refusal).phrase))
+                return
+            delay = parse_plain(target)
+            if delay is None:
+                self._serve_page(method, target)
+            elif method in _DELAY_METHODS:
+                self._park(delay.wait_ms, delay.key)
+            else:
+                self._error(405, f"use {_ALLOW_DELAY}", _ALLOW_DELAY)
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._shared.defect(error)
+        self._stop_reading()
+        self._transport.abort()
 
     def _serve_page(self, method: bytes, target: bytes) -> None:
         """All but the usual spellings of `/`."""
@@ -201,15 +208,20 @@ class Connection(RequestReader):
         if wait_ms == 0:
             self._answer()
         else:
-            # libuv counts whole ms from a clock cut to whole ms: without the part that was cut off, timers
-            # would fire up to 1 ms early. With it they err by -0.5 ms (rounding) to +1.5 ms (epoll).
-            self._timer = shared.loop.call_later((intended_ms + now_ms % 1) / 1000, self._wake)
+            self._parked = True
+            shared.timers.start(self._sequence, (now_ms + intended_ms) / 1000, self)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """The delay is over."""
+        self._parked = False
         if self._transport.is_closing():
-            return  # connection_lost follows and counts the abort
-        self._timer = None
-        self._answer()
+            self._shared.recorder.aborted(self._sequence)
+            return
+        try:
+            self._answer()
+        except Exception as error:
+            self._fail(error)
+            return
         if self._waiting or self._unparsed or self._continue_due:
             self._advance()
 
@@ -245,12 +257,16 @@ class Connection(RequestReader):
             self._end(linger=linger)
 
     def _end(self, *, linger: bool) -> None:
-        self._reading = False
-        self._unparsed = b""
-        self._waiting.clear()
+        self._stop_reading()
         if linger:
             self._lingering = True
             self._transport.write_eof()
             self._set_paused(False)
         else:
             self._transport.close()
+
+    def _stop_reading(self) -> None:
+        """No further request is served: what waits is dropped, what comes is discarded."""
+        self._reading = False
+        self._unparsed = b""
+        self._waiting.clear()

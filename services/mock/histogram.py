@@ -15,16 +15,15 @@ _LAST: Final = _BUCKETS - 1
 
 
 class Histogram:
-    """Durations in ms, from `low_ms` on (values below count as `low_ms`). Mean and maximum are exact.
+    """Durations in ms, from 0 on; one below counts as 0. Mean and maximum are exact.
 
     Why not sort a ring of recent values when asked: sorting 65,536 floats stops the loop for longer than
     the timer error we promise, once a second while a run is sampled.
     """
 
-    __slots__ = ("_counts", "_low_ms", "max_ms", "n", "total_ms")
+    __slots__ = ("_counts", "max_ms", "n", "total_ms")
 
-    def __init__(self, low_ms: float = 0.0) -> None:
-        self._low_ms = low_ms
+    def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
@@ -38,7 +37,7 @@ class Histogram:
         self.total_ms += value_ms
         if value_ms > self.max_ms:
             self.max_ms = value_ms
-        us = int((value_ms - self._low_ms) * 1000)
+        us = int(value_ms * 1000)
         shift = us.bit_length() - _SUB_BITS - 1
         if shift <= 0:
             self._counts[us if us > 0 else 0] += 1
@@ -56,12 +55,12 @@ class Histogram:
             return [None] * len(shares)
         cumulative = list(accumulate(self._counts))
         found = (bisect_left(cumulative, max(1, share * self.n)) for share in shares)
-        return [min(self._low_ms + _middle_us(index) / 1000, self.max_ms) for index in found]
+        return [min(_middle_us(index) / 1000, self.max_ms) for index in found]
 
     def cumulative(self, bounds_ms: Sequence[float]) -> list[int]:
         """How many durations are at most each bound, to the resolution of a bucket."""
         cumulative = list(accumulate(self._counts))
-        return [cumulative[_index(int((bound - self._low_ms) * 1000))] for bound in bounds_ms]
+        return [cumulative[_index(int(bound * 1000))] for bound in bounds_ms]
 
 
 def _index(us: int) -> int:

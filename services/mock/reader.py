@@ -1,8 +1,6 @@
 """From bytes to requests: HTTP/1.1 parsing by llhttp (httptools) with the bounds that it leaves to us."""
 
 import asyncio
-import sys
-import traceback
 from typing import Final, Never
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -134,8 +132,7 @@ class RequestReader(asyncio.Protocol):
         cause = error.__context__ if isinstance(error, HttpParserCallbackError) else error
         if isinstance(cause, HttpParserError):
             return 400
-        self._shared.recorder.internal_errors += 1
-        traceback.print_exception(error, file=sys.stderr)
+        self._shared.defect(error)
         return 500
 
     def _end_input(self, status: int) -> None:

@@ -11,8 +11,6 @@ LOG_SIZE: Final = 65_536
 
 _MASK: Final = LOG_SIZE - 1
 _UNFINISHED: Final = math.nan
-# uvloop's timers tick in whole ms, so a delay may be kept up to 0.5 ms short: errors start below zero.
-_LOWEST_ERROR_MS: Final = -1.0
 
 
 class Recorder:
@@ -47,7 +45,7 @@ class Recorder:
         self.internal_errors = 0
         self.intended = Histogram()
         self.kept = Histogram()
-        self.timer_error = Histogram(_LOWEST_ERROR_MS)
+        self.timer_error = Histogram()
         self.reset()
 
     def reset(self) -> None:

@@ -12,6 +12,7 @@ import uvloop
 from services.mock.connection import Connection
 from services.mock.settings import Settings
 from services.mock.shared import Shared
+from services.mock.timers import Timers, alarm_for
 
 _BACKLOG: Final = 4_096
 _SWEEP_EVERY_S: Final = 5
@@ -35,7 +36,7 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    shared = Shared(settings, loop)
+    shared = Shared(settings, Timers(alarm_for(loop)))
     try:
         server = await loop.create_server(
             lambda: Connection(shared), settings.host, settings.port, backlog=_BACKLOG

@@ -1,6 +1,7 @@
 """What all connections of the process share: the delays, the books, the pages, the clock of the sweeper."""
 
-import asyncio
+import sys
+import traceback
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from services.mock.pages import JSON, Page, Pages
 from services.mock.recorder import Recorder
 from services.mock.settings import Settings
+from services.mock.timers import Timers
 
 if TYPE_CHECKING:
     from services.mock.connection import Connection
@@ -22,7 +24,6 @@ class Shared:
     __slots__ = (
         "connections",
         "date",
-        "loop",
         "ok_head",
         "p50_ms",
         "pages",
@@ -30,10 +31,11 @@ class Shared:
         "recorder",
         "seconds",
         "sigma",
+        "timers",
     )
 
-    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+    def __init__(self, settings: Settings, timers: Timers) -> None:
+        self.timers = timers
         self.p50_ms = settings.profile.p50_ms
         self.sigma = settings.profile.sigma
         self.prefix = b"%d:" % settings.seed
@@ -48,6 +50,11 @@ class Shared:
         self.seconds += 1
         self.date = b"Date: %b\r\n" % formatdate(usegmt=True).encode()
         self.ok_head = b"%b%bContent-Type: %b\r\nContent-Length: " % (_STATUS_LINES[200], self.date, JSON)
+
+    def defect(self, error: Exception) -> None:
+        """Something of ours failed: said on stderr and counted, and the process goes on."""
+        self.recorder.internal_errors += 1
+        traceback.print_exception(error, file=sys.stderr)
 
     def encode(self, page: Page, connection: bytes, *, head_only: bool) -> bytes:
         """A whole response. `connection` is the Connection header's line, or empty."""

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 
+from vcpu_ladder import loopback
 from vcpu_ladder.errors import EnvironmentNotReady
 
 LEASH = Path(__file__).with_name("leash.py")
@@ -127,7 +128,7 @@ def answers(url: str) -> Callable[[], bool]:
 
     def probe() -> bool:
         try:
-            return httpx.get(url, timeout=1.0, trust_env=False).status_code == 200
+            return loopback.request("GET", url, timeout_s=1.0).status_code == 200
         except httpx.HTTPError:
             return False
 

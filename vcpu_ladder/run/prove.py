@@ -15,6 +15,7 @@ import httpx
 
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.knobs import KNOBS
+from vcpu_ladder.loopback import get_json
 from vcpu_ladder.record import ProofResult
 from vcpu_ladder.resolve import ResolvedStage
 
@@ -50,9 +51,7 @@ def see_workers(service_url: str, expected: int, deadline_s: float = _DEADLINE_S
 
 def _ask(url: str) -> dict[str, Any] | str:
     try:
-        answer = httpx.get(url, timeout=5.0, trust_env=False, headers={"Connection": "close"})
-        answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
+        found: dict[str, Any] = get_json(url)
     except (httpx.HTTPError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     return found
@@ -61,8 +60,7 @@ def _ask(url: str) -> dict[str, Any] | str:
 def upstream_in_force(upstream_url: str) -> dict[str, Any]:
     """``GET /stats`` of the mock. Raises EnvironmentNotReady when it does not answer."""
     try:
-        answer = httpx.get(f"{upstream_url}/stats", timeout=5.0, trust_env=False)
-        stats: dict[str, Any] = answer.raise_for_status().json()
+        stats: dict[str, Any] = get_json(f"{upstream_url}/stats")
     except (httpx.HTTPError, ValueError) as error:
         raise EnvironmentNotReady(f"{upstream_url}/stats did not answer: {type(error).__name__}") from None
     return stats

@@ -15,9 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from vcpu_ladder.environments.base import Stack, Usage
+from vcpu_ladder.loopback import get_json
 from vcpu_ladder.run.correctness import worker_totals
 
 _EVERY_S = 1.0
@@ -62,7 +61,6 @@ class Sampler:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self._probes = ThreadPoolExecutor(3, thread_name_prefix="probe")
-        self._client = httpx.Client(timeout=_TIMEOUT_S, trust_env=False)
         self.samples: list[Sample] = []
 
     def start(self) -> None:
@@ -72,7 +70,6 @@ class Sampler:
         self._stopping.set()
         self._thread.join(timeout=10)
         self._probes.shutdown(wait=False, cancel_futures=True)
-        self._client.close()
 
     def _run(self) -> None:
         started = time.monotonic()
@@ -87,8 +84,8 @@ class Sampler:
     def _read(self) -> dict[str, Any]:
         asked: dict[str, Future[Any]] = {
             "requests": self._probes.submit(self._counter, "ladder_requests"),
-            "worker": self._probes.submit(worker_totals, self._stack.service_url),
-            "mock": self._probes.submit(self._json, f"{self._stack.upstream_url}/stats"),
+            "worker": self._probes.submit(worker_totals, self._stack.service_url, _TIMEOUT_S),
+            "mock": self._probes.submit(get_json, f"{self._stack.upstream_url}/stats", _TIMEOUT_S),
         }
         reading: dict[str, Any] = {"at": time.monotonic(), "usage": self._stack.usage()}
         for name, future in asked.items():
@@ -98,11 +95,8 @@ class Sampler:
                 reading[name] = None
         return reading
 
-    def _json(self, url: str) -> Any:
-        return self._client.get(url).raise_for_status().json()
-
     def _counter(self, name: str) -> float:
-        metric = self._json(f"{self._generator_url}/v1/metrics/{name}")
+        metric = get_json(f"{self._generator_url}/v1/metrics/{name}", _TIMEOUT_S)
         return float(metric["data"]["attributes"]["sample"]["count"])
 
     def _difference(self, before: dict[str, Any], now: dict[str, Any], started: float) -> Sample:

@@ -19,6 +19,7 @@ from vcpu_ladder.environments.base import Environment, Stack
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted, LadderError, RunInvalid, Unproven
 from vcpu_ladder.events import Listener, Moment
 from vcpu_ladder.limits import Observed, find_limit
+from vcpu_ladder.loopback import get_text, request
 from vcpu_ladder.machine import machine_facts, source_facts
 from vcpu_ladder.record import (
     MARKER,
@@ -151,7 +152,7 @@ def _seven_steps(run: _Run) -> None:
         check_correctness(
             stage, stack.service_url, lambda: int(upstream_in_force(stack.upstream_url)["requests"])
         )
-        httpx.post(f"{stack.upstream_url}/reset", timeout=5.0, trust_env=False).raise_for_status()
+        request("POST", f"{stack.upstream_url}/reset").raise_for_status()
         requests_before = requests_by_worker(stack.service_url)
     with run.step("load"):
         run.figures = drive(stack, stage, run.job.seed, run.folder, run.tell, run.samples)
@@ -173,8 +174,8 @@ def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> No
     stage = run.job.stage
     run.upstream = upstream_in_force(stack.upstream_url)
     with suppress(httpx.HTTPError):
-        log = httpx.get(f"{stack.upstream_url}/log", timeout=10.0, trust_env=False).raise_for_status()
-        (run.folder / "upstream.csv").write_text(log.text, encoding="utf-8")
+        log = get_text(f"{stack.upstream_url}/log", timeout_s=10.0)
+        (run.folder / "upstream.csv").write_text(log, encoding="utf-8")
     alive = set(stack.usage().service_pids)
     try:
         workers = see_workers(stack.service_url, int(stage.knobs["workers"]), _AFTER_LOAD_DEADLINE_S)

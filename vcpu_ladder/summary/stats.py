@@ -10,7 +10,7 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from scipy import stats
 
@@ -39,7 +39,7 @@ class Ratio:
         return "slower" if self.high < 1 else "no detectable change"
 
 
-def ratio(ours: Mapping[object, float], parents: Mapping[object, float]) -> Ratio | None:
+def ratio(ours: Mapping[Any, float], parents: Mapping[Any, float]) -> Ratio | None:
     """Throughput over the parent's; both {block: rps}, a block being one repeat of one climb.
 
     Blocks run by both are paired, because they shared the machine's state and the request sequence;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -33,9 +34,8 @@ def print_rows(rows: Sequence[Row], console: Console) -> None:
     """One table a ladder, then what the reader must know of its rows."""
     for ladder in dict.fromkeys(row.ladder for row in rows):
         mine = [row for row in rows if row.ladder == ladder]
-        table = Table(
-            title=f"{ladder} ({mine[0].environment}), RPS: requests served a second", title_justify="left"
-        )
+        title = f"{ladder} ({mine[0].environment}), RPS: requests served a second"
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
         shown = [narrow or console.width >= _WIDE for _, narrow in _COLUMNS]
         for (name, _), show in zip(_COLUMNS, shown, strict=True):
             if show:

@@ -1,0 +1,1 @@
+"""The mock against a Go twin: throughput, memory a parked request, and timer error."""

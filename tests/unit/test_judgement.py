@@ -1,0 +1,115 @@
+"""Every validity check and every limit can say yes and can say no."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.factory import figures, stage
+from vcpu_ladder.limits import LIMITS, Observed, find_limit
+from vcpu_ladder.validity import CHECKS, Evidence, judge
+
+SOUND: dict[str, Any] = {
+    "generator_cpu_ratio": 0.3,
+    "foreign_cpu_ratio": 0.01,
+    "stolen_cpu_ratio": 0.0,
+    "mock_timer_error_p99_ms": 2.0,
+}
+STEADY = [{"phase": "measure", "rps": 300.0} for _ in range(30)]
+FALLING = [{"phase": "measure", "rps": 400.0 - 12 * second} for second in range(30)]
+
+
+def evidence(**changes: Any) -> Evidence:
+    medians = {**SOUND, **changes.pop("medians", {})}
+    return Evidence(
+        **{
+            "stage": stage("v3"),
+            "figures": figures(),
+            "samples": STEADY,
+            "medians": medians,
+            "workers_before": [1, 2],
+            "workers_after": [1, 2],
+            "proofs_after": None,
+            "worker_requests": [4000.0, 5000.0],
+            "environment": {"pinned": True, "budget": "affinity"},
+            **changes,
+        }
+    )
+
+
+def test_a_sound_run_passes_every_check() -> None:
+    assert [check.name for check in judge(evidence()) if not check.ok] == []
+
+
+UNSOUND: dict[str, dict[str, Any]] = {
+    "errors": {"figures": figures(300, failed=200)},
+    "bodies": {"figures": figures(300, wrong_bodies=1)},
+    "dropped": {"figures": figures(300, dropped=1)},
+    "generator": {"medians": {"generator_cpu_ratio": 0.95}},
+    "workers": {"workers_after": [1, 3]},
+    "proofs": {"proofs_after": "threads: expected 40, the worker shows 1"},
+    "completed": {"figures": figures(300, n=50)},
+    "upstream": {"medians": {"mock_timer_error_p99_ms": 80.0}},
+    "steady": {"samples": FALLING},
+    "even workers": {"worker_requests": [100.0, 9000.0]},
+    "foreign CPU": {"medians": {"foreign_cpu_ratio": 0.2}},
+    "stolen CPU": {"medians": {"stolen_cpu_ratio": 0.2}},
+    "pinned": {"environment": {"pinned": False, "budget": "unpinned"}},
+}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_each_check_fails_alone_on_its_own_fault_and_names_a_remedy(check: Any) -> None:
+    failed = [result for result in judge(evidence(**UNSOUND[check.name])) if not result.ok]
+    assert [result.name for result in failed] == [check.name]
+    assert failed[0].remedy
+    assert failed[0].severity == check.severity
+
+
+def observed(name: str, rps: float, delay_s: float, **medians: float) -> Observed:
+    return Observed(stage(name), figures(rps), {"rps": rps, "samples": 30.0, **medians}, 0.35, delay_s)
+
+
+BOUND = {
+    "cpu": observed("v2", 330, 0.25, service_cpu_ratio=0.97),
+    "threads": observed(
+        "v1", 10.8, 0.25, service_cpu_ratio=0.1, threads_total=1, threads_borrowed=1, threads_waiting=199
+    ),
+    "event loop": observed("v1-blocking", 10, 0.25, service_cpu_ratio=0.1, samples_unanswered=30),
+    "pool": observed(
+        "v2-held", 156, 0.25, service_cpu_ratio=0.5, pool_capacity=15, pool_checked_out=15, pool_waiting=150
+    ),
+    "parked requests": observed("v6", 106, 5.2, service_cpu_ratio=0.33, mock_in_flight=199),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)
+def test_each_limit_is_found_where_its_resource_is_full(limit: Any) -> None:
+    found = find_limit(BOUND[limit.name])
+    assert found is not None
+    assert found.name == limit.name
+    assert found.evidence
+
+
+def test_a_ceiling_is_littles_law() -> None:
+    found = find_limit(BOUND["parked requests"])
+    assert found is not None
+    # 200 users, each parked 0.35 x 5.2 s a request, beside 0.33 CPU s / 106 requests.
+    assert found.ceiling_rps == pytest.approx(200 / (0.35 * 5.2 + 0.33 / 106))
+
+
+def test_a_resource_that_is_nearly_full_is_named_with_doubt() -> None:
+    found = find_limit(observed("v2", 330, 0.25, service_cpu_ratio=0.7))
+    assert found is not None
+    assert found.name == "cpu?"
+
+
+def test_an_idle_service_has_no_limit() -> None:
+    assert find_limit(observed("v2", 1, 0.0)) is None
+
+
+def test_foreign_cpu_counts_as_gone() -> None:
+    found = find_limit(observed("v2", 280, 0.25, service_cpu_ratio=0.84, foreign_cpu_ratio=0.12))
+    assert found is not None
+    assert found.name == "cpu"

@@ -1,0 +1,248 @@
+"""The seven steps with a fake environment: what is recorded, whatever happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from httpx import Request, Response
+
+from tests.factory import figures, stage
+from vcpu_ladder import guard
+from vcpu_ladder.environments.base import Load, Usage
+from vcpu_ladder.errors import EnvironmentNotReady, Interrupted, RunInvalid
+from vcpu_ladder.events import Silent
+from vcpu_ladder.knobs import KNOBS
+from vcpu_ladder.record import MARKER, RECORD, RunRecord, load_records, unfinished
+from vcpu_ladder.resolve import ResolvedStage
+from vcpu_ladder.run import stage as steps
+from vcpu_ladder.run.drive import read_summary
+from vcpu_ladder.run.stage import Job, run_stage
+
+RECORDED_K6 = Path(__file__).parents[1] / "golden" / "k6-summary.json"
+
+
+class FakeStack:
+    service_url = "http://service"
+    upstream_url = "http://upstream"
+    service_cpus = generator_cpus = 1
+
+    def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> Load:
+        raise AssertionError("drive is replaced in these tests")
+
+    def usage(self) -> Usage:
+        return Usage(0.0, 0, 1, (11, 12), 0.0, 0.0, 0, None, None, None)
+
+    def died(self) -> str | None:
+        return None
+
+
+class FakeEnvironment:
+    kind = "fake"
+
+    def __init__(self, ready: Exception | None = None, up: Exception | None = None) -> None:
+        self._ready, self._up = ready, up
+        self.downs = 0
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": self.kind, "pinned": True, "budget": "affinity"}
+
+    def check_ready(self) -> None:
+        if self._ready:
+            raise self._ready
+
+    def up(self, stage: ResolvedStage, run_id: str, folder: Path) -> FakeStack:
+        if self._up:
+            raise self._up
+        return FakeStack()
+
+    def down(self) -> None:
+        self.downs += 1
+
+
+def worker(pid: int, resolved: ResolvedStage, **wrong: Any) -> dict[str, Any]:
+    proofs = {
+        knob.proof.key: knob.proof.expected(resolved.knobs)
+        for knob in KNOBS.values()
+        if knob.proof.where == "worker"
+    }
+    return {"pid": pid, "parent_pid": 1, "proofs": {**proofs, **wrong}, "facts": {"python": "3"}}
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A sound two-worker service; tests change what it answers through this dict."""
+    resolved = stage("v3")
+    answers: dict[str, Any] = {
+        "workers": [worker(11, resolved), worker(12, resolved)],
+        "drive": lambda: figures(300.0),
+        "driven": 0,
+    }
+
+    def drive(*_: Any) -> Any:
+        answers["driven"] += 1
+        return answers["drive"]()
+
+    in_force = {"profile": {"p50_ms": 200, "p99_ms": 1000}, "requests": 0, "intended_ms": {"mean": 263.0}}
+    monkeypatch.setattr(steps, "see_workers", lambda *_: answers["workers"])
+    monkeypatch.setattr(steps, "upstream_in_force", lambda *_: in_force)
+    monkeypatch.setattr(steps, "check_correctness", lambda *_: 8)
+    monkeypatch.setattr(steps, "requests_by_worker", lambda *_: {11: 10.0, 12: 9.0})
+    monkeypatch.setattr(steps, "drive", drive)
+    monkeypatch.setattr(steps, "request", lambda method, url: Response(200, request=Request(method, url)))
+    return answers
+
+
+def go(tmp_path: Path, environment: FakeEnvironment, name: str = "v3") -> RunRecord:
+    return run_stage(Job(stage(name), tmp_path, "c1", 2), environment, Silent())
+
+
+def only_record(results: Path) -> RunRecord:
+    records, complaints = load_records(results)
+    assert complaints == []
+    (record,) = records
+    return record
+
+
+def test_a_sound_run_is_recorded_with_all_that_was_seen(tmp_path: Path, service: dict[str, Any]) -> None:
+    environment = FakeEnvironment()
+    record = go(tmp_path, environment)
+    assert record == only_record(tmp_path)
+    assert (record.status, record.repeat, record.load["seed"]) == ("ok", 2, 3)
+    assert {proof.knob for proof in record.proofs} == set(KNOBS)
+    assert list(record.phases_s) == ["restore and start", "prove", "check", "load", "check again", "stop"]
+    assert record.machine["cpu_model"]
+    assert record.source["packages"]["fastapi"]
+    assert environment.downs == 1
+    assert list(unfinished(tmp_path)) == []
+
+
+SABOTAGE = {
+    "one worker where two were asked": (
+        "v3",
+        lambda s: [worker(11, s)],
+        "workers: expected 2, the fleet shows 1",
+    ),
+    "a third worker": ("v3", lambda s: [worker(pid, s) for pid in (11, 12, 13)], "workers: expected 2"),
+    "a pool size on NullPool": (
+        "v2",
+        lambda s: [worker(11, s, pool="NullPool", pool_size=None)],
+        "pool: expected 'AsyncAdaptedQueuePool', the worker shows 'NullPool'; pool_size: expected 5",
+    ),
+    "one worker of two untuned": (
+        "v5",
+        lambda s: [worker(11, s), worker(12, s, sqlite={"journal_mode": "delete"})],
+        "sqlite: expected",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "workers", "message"), SABOTAGE.values(), ids=SABOTAGE.keys())
+def test_a_sabotaged_knob_ends_as_unproven_without_load(
+    tmp_path: Path, service: dict[str, Any], name: str, workers: Callable[[Any], Any], message: str
+) -> None:
+    service["workers"] = workers(stage(name))
+    record = go(tmp_path, FakeEnvironment(), name)
+    assert record.status == "unproven"
+    assert message in (record.reason or "")
+    assert service["driven"] == 0
+    assert record.figures is None
+
+
+@pytest.mark.parametrize(
+    "knob", [knob for knob in KNOBS.values() if knob.proof.where == "worker"], ids=lambda k: k.name
+)
+def test_every_knobs_proof_fails_when_the_live_object_shows_something_else(
+    tmp_path: Path, service: dict[str, Any], knob: Any
+) -> None:
+    service["workers"] = [worker(11, stage("v2"), **{knob.proof.key: "something else"})]
+    record = go(tmp_path, FakeEnvironment(), "v2")
+    assert record.status == "unproven"
+    assert f"{knob.name}: expected" in (record.reason or "")
+
+
+def test_a_worker_replaced_under_load_invalidates_the_run(tmp_path: Path, service: dict[str, Any]) -> None:
+    def replaced() -> Any:
+        service["workers"] = [worker(11, stage("v3")), worker(99, stage("v3"))]
+        return figures(300.0)
+
+    service["drive"] = replaced
+    record = go(tmp_path, FakeEnvironment())
+    assert record.status == "invalid"
+    assert "[11, 12] before, [11, 99] after" in (record.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "surfaces"),
+    [
+        (KeyboardInterrupt(), "interrupted", Interrupted),
+        (RunInvalid("k6 was killed by signal 9", "last words"), "invalid", None),
+        (EnvironmentNotReady("the service went away"), "failed", EnvironmentNotReady),
+        (ZeroDivisionError("a bug"), "failed", ZeroDivisionError),
+    ],
+)
+def test_a_run_that_ends_badly_is_recorded_with_its_reason_and_taken_down(
+    tmp_path: Path,
+    service: dict[str, Any],
+    raised: BaseException,
+    status: str,
+    surfaces: type[BaseException] | None,
+) -> None:
+    def fail() -> Any:
+        raise raised
+
+    service["drive"] = fail
+    environment = FakeEnvironment()
+    if surfaces is None:
+        go(tmp_path, environment)
+    else:
+        with pytest.raises(surfaces):
+            go(tmp_path, environment)
+    record = only_record(tmp_path)
+    assert record.status == status
+    assert record.reason
+    assert environment.downs == 1
+
+
+def test_an_environment_that_is_not_ready_leaves_no_record(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentNotReady, match="port"):
+        go(tmp_path, FakeEnvironment(ready=EnvironmentNotReady("port taken")))
+    assert load_records(tmp_path) == ([], [])
+
+
+def test_a_results_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file where the folder should be")
+    with pytest.raises(EnvironmentNotReady, match="cannot write"):
+        go(tmp_path / "results", FakeEnvironment())
+
+
+def test_a_killed_runners_marker_becomes_a_record(tmp_path: Path, service: dict[str, Any]) -> None:
+    go(tmp_path, FakeEnvironment())
+    (path,) = tmp_path.glob(f"**/{RECORD}")
+    whole = json.loads(path.read_text())
+    # As a runner leaves it that was killed in mid-run: the marker, and no record.
+    path.rename(path.with_name(MARKER))
+    path.with_name(MARKER).write_text(json.dumps({"record": {**whole, "status": "killed"}}))
+    lines = guard.clean_up(tmp_path)
+    assert any("main/v3: the runner was killed" in line for line in lines)
+    assert only_record(tmp_path).status == "killed"
+    assert guard.clean_up(tmp_path) == []
+
+
+def test_a_recorded_k6_summary_is_read_whole() -> None:
+    found = read_summary(RECORDED_K6)
+    assert found.completed == round(found.rps * found.measure_s)
+    assert found.latency is not None
+    assert found.latency.n == found.completed
+    assert sum(one.n for one in found.latency_by_endpoint.values() if one) == found.completed
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"schema": 2}', "[]"])
+def test_a_k6_summary_of_another_shape_is_invalid(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "k6.json"
+    path.write_text(text)
+    with pytest.raises(RunInvalid, match=r"k6\.json"):
+        read_summary(path)
