@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from vcpu_ladder import paths
 from vcpu_ladder.climb import climb as climb_jobs
 from vcpu_ladder.climb import loaded_s, schedule
+from vcpu_ladder.console import ends_well, err, out
 from vcpu_ladder.doctor import examine
 from vcpu_ladder.durations import parse_duration, show_duration
 from vcpu_ladder.environments.base import Environment
 from vcpu_ladder.environments.native import NativeEnvironment
-from vcpu_ladder.errors import EnvironmentNotReady, LadderError, NotComparable, RunInvalid, UsageError
+from vcpu_ladder.errors import EnvironmentNotReady, NotComparable, RunInvalid, UsageError
 from vcpu_ladder.guard import clean_up, only_one
 from vcpu_ladder.knobs import KNOBS
 from vcpu_ladder.ladder import Ladder, ladders_in, load_ladder
@@ -42,44 +39,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-# A file or a pipe has no width of its own: give the table what it needs.
-out = Console() if sys.stdout.isatty() else Console(width=200)
-err = Console(stderr=True)
-
 ENVIRONMENTS: dict[str, Callable[[], Environment]] = {"native": NativeEnvironment}
-
-P = ParamSpec("P")
-
-
-def _ends_well(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn our errors into one clear line and the right exit code."""
-
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        signal.signal(signal.SIGTERM, _interrupt)
-        try:
-            command(*args, **kwargs)
-        except LadderError as error:
-            _explain(error)
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            err.print("interrupted")
-            raise typer.Exit(130) from None
-
-    return wrapped
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _explain(error: LadderError) -> None:
-    err.print(f"error: {error.what}", style="red", markup=False, highlight=False, soft_wrap=True)
-    for line in (error.evidence or "").splitlines():
-        err.print(f"  | {line}", markup=False, highlight=False, soft_wrap=True)
-    if error.next_command:
-        err.print(f"next: {error.next_command}", markup=False, highlight=False, soft_wrap=True)
-
 
 Warmup = Annotated[str | None, typer.Option(help="Warm-up, outside the figures: 15s, 1m.", envvar="WARMUP")]
 Measure = Annotated[str | None, typer.Option(help="Measured time of each run: 30s, 2m.", envvar="MEASURE")]
@@ -89,7 +49,7 @@ Where = Annotated[str | None, typer.Option("--environment", help="native.", envv
 
 
 @app.command("climb")
-@_ends_well
+@ends_well
 def climb_command(
     ladder: Annotated[str, typer.Argument(help="A ladder's name, or the path of a .toml file.")],
     stages: Annotated[
@@ -130,7 +90,7 @@ def climb_command(
 
 
 @app.command("run")
-@_ends_well
+@ends_well
 def run_command(
     stage: Annotated[str, typer.Argument(help="LADDER/STAGE, for example main/v2.")],
     warmup: Warmup = None,
@@ -168,7 +128,7 @@ def run_command(
 
 
 @app.command("summary")
-@_ends_well
+@ends_well
 def summary_command(
     results: Annotated[Path | None, typer.Option(help="Where the records are; results/ by default.")] = None,
     everything: Annotated[
@@ -190,7 +150,7 @@ def summary_command(
 
 
 @app.command("compare")
-@_ends_well
+@ends_well
 def compare_command(
     first: Annotated[str, typer.Argument(help="LADDER/STAGE.")],
     second: Annotated[str, typer.Argument(help="LADDER/STAGE of the same ladder.")],
@@ -229,7 +189,7 @@ def compare_command(
 
 
 @app.command("list")
-@_ends_well
+@ends_well
 def list_command() -> None:
     """All ladders and their stages, each with its one change."""
     for path in ladders_in(paths.LADDERS):
@@ -245,7 +205,7 @@ def list_command() -> None:
 
 
 @app.command("knobs")
-@_ends_well
+@ends_well
 def knobs_command() -> None:
     """Every knob a stage may change: allowed values, default, and what it does (a Markdown table)."""
     out.print("| Knob | Default | Allowed | Unit | What it does |\n|---|---|---|---|---|", highlight=False)
@@ -260,7 +220,7 @@ def knobs_command() -> None:
 
 
 @app.command("doctor")
-@_ends_well
+@ends_well
 def doctor_command() -> None:
     """What this machine can and cannot do, with the remedy for each."""
     table = Table(show_lines=False)

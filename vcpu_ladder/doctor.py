@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from vcpu_ladder import paths
-from vcpu_ladder.environments.native import Cpus, Ports, find_k6, port_is_free
+from vcpu_ladder.environments.host import Cpus, Ports, find_k6, port_is_free
 from vcpu_ladder.environments.processes import strays
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.machine import k6_version, machine_facts

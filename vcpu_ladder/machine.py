@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from vcpu_ladder import paths
-from vcpu_ladder.environments.native import find_k6
+from vcpu_ladder.environments.host import find_k6
 from vcpu_ladder.resolve import fingerprint
 
 # What the workload is made of: two records are only merged when all of it is the same.

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 from vcpu_ladder import paths
 from vcpu_ladder.data import sqlite
 from vcpu_ladder.environments.base import Usage
+from vcpu_ladder.environments.host import Cpus, Ports, port_is_free, require_k6
 from vcpu_ladder.environments.processes import Leashed, answers, cpu_seconds
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.knobs import KNOBS
@@ -23,89 +23,6 @@ from vcpu_ladder.resolve import ResolvedStage
 
 START_DEADLINE_S = 30.0
 DATA_SEED = 1
-
-
-@dataclass(frozen=True)
-class Ports:
-    """TCP ports on 127.0.0.1: the service, the upstream, and k6's own status server."""
-
-    service: int = 8000
-    upstream: int = 9100
-    generator: int = 6565
-
-    @classmethod
-    def from_env(cls, env: Mapping[str, str] = os.environ) -> Ports:
-        """``SERVICE_PORT``, ``UPSTREAM_PORT``, ``K6_API_PORT``. Raises EnvironmentNotReady if not a port."""
-        ports = {}
-        for name, variable in (
-            ("service", "SERVICE_PORT"),
-            ("upstream", "UPSTREAM_PORT"),
-            ("generator", "K6_API_PORT"),
-        ):
-            text = env.get(variable)
-            if text is None or text == "":
-                continue
-            if not text.isdigit() or not 0 < int(text) < 65536:
-                raise EnvironmentNotReady(
-                    f"{variable} = {text!r} is not a port", next_command=f"unset {variable}"
-                )
-            ports[name] = int(text)
-        return cls(**ports)
-
-    def named(self) -> dict[str, int]:
-        return {
-            "SERVICE_PORT": self.service,
-            "UPSTREAM_PORT": self.upstream,
-            "K6_API_PORT": self.generator,
-        }
-
-
-def port_is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def find_k6() -> str | None:
-    """The k6 of this virtual environment, else of the PATH."""
-    beside = Path(sys.executable).with_name("k6")
-    return str(beside) if beside.exists() else shutil.which("k6")
-
-
-@dataclass(frozen=True)
-class Cpus:
-    """Which CPUs belong to whom. ``pinned`` is False where the platform has no affinity."""
-
-    service: tuple[int, ...]
-    others: tuple[int, ...]
-    pinned: bool
-
-    @classmethod
-    def split(cls, wanted: int) -> Cpus:
-        """The last ``wanted`` CPUs for the service: interrupts favour the first ones.
-
-        Raises EnvironmentNotReady when nothing would be left for the load generator.
-        """
-        if not hasattr(os, "sched_getaffinity"):
-            everything = tuple(range(os.cpu_count() or 1))
-            cls._refuse_too_few(len(everything), wanted)
-            return cls(everything[-wanted:], everything[:-wanted], pinned=False)
-        allowed = tuple(sorted(os.sched_getaffinity(0)))
-        cls._refuse_too_few(len(allowed), wanted)
-        return cls(allowed[-wanted:], allowed[:-wanted], pinned=True)
-
-    @staticmethod
-    def _refuse_too_few(there: int, wanted: int) -> None:
-        if there <= wanted:
-            raise EnvironmentNotReady(
-                f"this process may use {there} CPU(s), and a run needs {wanted + 1}: {wanted} for the service"
-                " and at least one other for k6 and the upstream, or the generator would be what is measured",
-                next_command="vcpu-ladder doctor",
-            )
 
 
 @dataclass
@@ -149,7 +66,7 @@ class NativeStack:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("K6_")}
         process = Leashed(
             "k6",
-            [_k6(), "run", "--quiet", "--no-usage-report", "--no-color", "--address", address]
+            [require_k6(), "run", "--quiet", "--no-usage-report", "--no-color", "--address", address]
             + [str(paths.K6_SCRIPTS / stage.load.script)],
             run_id=self.run_id,
             folder=self.folder,
@@ -214,7 +131,7 @@ class NativeEnvironment:
 
     def check_ready(self) -> None:
         Cpus.split(1)
-        _k6()
+        require_k6()
         for variable, port in self.ports.named().items():
             if not port_is_free(port):
                 raise EnvironmentNotReady(
@@ -334,13 +251,3 @@ class NativeEnvironment:
             process.stop()
         self._started.clear()
         self._stack = None
-
-
-def _k6() -> str:
-    found = find_k6()
-    if found is None:
-        raise EnvironmentNotReady(
-            "k6 is not installed: neither in this virtual environment nor on the PATH",
-            next_command="make setup",
-        )
-    return found

@@ -1,0 +1,50 @@
+"""Results to standard output, progress and errors to standard error, and how a command ends."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import typer
+from rich.console import Console
+
+from vcpu_ladder.errors import LadderError
+
+# A file or a pipe has no width of its own: give the table what it needs.
+out = Console() if sys.stdout.isatty() else Console(width=200)
+err = Console(stderr=True)
+
+P = ParamSpec("P")
+
+
+def ends_well(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn our errors into one clear line and the right exit code."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            command(*args, **kwargs)
+        except LadderError as error:
+            _explain(error)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            err.print("interrupted")
+            raise typer.Exit(130) from None
+
+    return wrapped
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _explain(error: LadderError) -> None:
+    err.print(f"error: {error.what}", style="red", markup=False, highlight=False, soft_wrap=True)
+    for line in (error.evidence or "").splitlines():
+        err.print(f"  | {line}", markup=False, highlight=False, soft_wrap=True)
+    if error.next_command:
+        err.print(f"next: {error.next_command}", markup=False, highlight=False, soft_wrap=True)
