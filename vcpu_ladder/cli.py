@@ -20,13 +20,12 @@ from vcpu_ladder.environments.base import Environment
 from vcpu_ladder.environments.native import NativeEnvironment
 from vcpu_ladder.errors import EnvironmentNotReady, NotComparable, RunInvalid, UsageError
 from vcpu_ladder.guard import clean_up, only_one
-from vcpu_ladder.knobs import KNOBS
 from vcpu_ladder.ladder import Ladder, ladders_in, load_ladder
 from vcpu_ladder.load import LoadProfile
 from vcpu_ladder.progress import Progress
 from vcpu_ladder.record import RunRecord, load_records
 from vcpu_ladder.resolve import resolve, resolve_all
-from vcpu_ladder.summary.export import write_all
+from vcpu_ladder.summary.export import knobs_table, write_all
 from vcpu_ladder.summary.merge import Row, merge, newest, setting_of
 from vcpu_ladder.summary.stats import ratio
 from vcpu_ladder.summary.terminal import print_rows
@@ -208,15 +207,7 @@ def list_command() -> None:
 @ends_well
 def knobs_command() -> None:
     """Every knob a stage may change: allowed values, default, and what it does (a Markdown table)."""
-    out.print("| Knob | Default | Allowed | Unit | What it does |\n|---|---|---|---|---|", highlight=False)
-    for knob in KNOBS.values():
-        allowed = knob.describe_allowed().replace("|", "or")
-        out.print(
-            f"| {knob.name} | {knob.default} | {allowed} | {knob.unit} | {knob.help} |",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+    out.print(knobs_table(), end="", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command("doctor")

@@ -117,6 +117,10 @@ def test_a_short_climb_ends_with_a_table_records_and_a_summary(ladder: Ladder) -
         assert record["environment"]["pinned"] is True
         cpus = [worker["affinity"] for worker in record["workers"]]
         assert all(len(affinity) == 1 for affinity in cpus)
+        # /metrics speaks for all workers: what they began is what k6 sent, plus what it left in flight.
+        began = sum(worker["requests"] for worker in record["workers"])
+        sent = json.loads((ladder.folder(record) / "k6.json").read_text())["requests_total"]
+        assert sent <= began <= sent + 20
     with (ladder.results / "summary.csv").open() as file:
         rows = {row["stage"]: row for row in csv.DictReader(file)}
     # One request at a time against an awaited upstream: no short or noisy load hides that.

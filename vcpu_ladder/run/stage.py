@@ -106,7 +106,13 @@ def run_stage(job: Job, environment: Environment, listener: Listener) -> RunReco
     try:
         _seven_steps(run)
     except KeyboardInterrupt:
-        status, error = "interrupted", Interrupted(f"{job.stage.name}: interrupted during {run.phase}")
+        status, error = (
+            "interrupted",
+            Interrupted(
+                f"{job.stage.name}: interrupted during {run.phase}; recorded",
+                next_command="vcpu-ladder summary",
+            ),
+        )
     except Unproven as unproven:
         status, error = "unproven", unproven
     except RunInvalid as invalid:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from vcpu_ladder.knobs import KNOBS
 from vcpu_ladder.record import write_atomically
 from vcpu_ladder.summary.merge import Row
 
@@ -107,6 +108,19 @@ def markdown_table(rows: Sequence[Row]) -> str:
     head = _MARKDOWN_HEAD.split(" | ")
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def knobs_table() -> str:
+    """Every knob of the registry, as Markdown."""
+    lines = ["| Knob | Default | Allowed | Unit | What it does |", "|---|---|---|---|---|"]
+    lines += [
+        " ".join(
+            ("|", knob.name, "|", str(knob.default), "|", knob.describe_allowed().replace(" | ", ", "), "|")
+            + (knob.unit, "|", knob.help, "|")
+        )
+        for knob in KNOBS.values()
+    ]
     return "\n".join(lines) + "\n"
 
 
