@@ -23,10 +23,11 @@ from vcpu_ladder.guard import clean_up, only_one
 from vcpu_ladder.ladder import Ladder, ladders_in, load_ladder
 from vcpu_ladder.load import LoadProfile
 from vcpu_ladder.progress import Progress
-from vcpu_ladder.record import RunRecord, load_records
+from vcpu_ladder.record import RunRecord, load_records, write_atomically
 from vcpu_ladder.resolve import resolve, resolve_all
-from vcpu_ladder.summary.export import knobs_table, write_all
-from vcpu_ladder.summary.merge import Row, merge, newest, setting_of
+from vcpu_ladder.summary.documents import rewrite
+from vcpu_ladder.summary.export import knobs_table, show_ratio, write_all
+from vcpu_ladder.summary.merge import Row, blocks, merge, newest, setting_of
 from vcpu_ladder.summary.stats import ratio
 from vcpu_ladder.summary.terminal import print_rows
 
@@ -171,17 +172,13 @@ def compare_command(
             f"{first} and {second} have no records of the same setting: {differing}",
             next_command="vcpu-ladder climb LADDER --stages FIRST,SECOND",
         )
-    blocks: list[dict[object, float]] = [
-        {(r.climb_id, r.repeat): r.figures.rps for r in group if r.figures} for group in (ours, theirs)
-    ]
-    found = ratio(*blocks)
+    found = ratio(blocks(ours), blocks(theirs))
     if found is None:
         raise NotComparable(f"{first} or {second} served nothing: there is no ratio")
-    bounds = f" (95 % interval {found.low:.3g} to {found.high:.3g})" if found.low and found.high else ""
     how = "paired by repeat" if found.paired else "unpaired"
     out.print(
-        f"{first} / {second}: × {found.value:.3g}{bounds}, {found.verdict}; "
-        f"{len(blocks[0])} and {len(blocks[1])} runs, {how}",
+        f"{first} / {second}: {show_ratio(found)}, {found.verdict}; "
+        f"{len(ours)} and {len(theirs)} runs, {how}",
         highlight=False,
         soft_wrap=True,
     )
@@ -208,6 +205,28 @@ def list_command() -> None:
 def knobs_command() -> None:
     """Every knob a stage may change: allowed values, default, and what it does (a Markdown table)."""
     out.print(knobs_table(), end="", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("documents")
+@ends_well
+def documents_command(
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit 2 if a figure is old.")
+    ] = False,
+) -> None:
+    """Write the committed reference's figures into README.md and docs/, between their markers."""
+    records, _ = load_records(paths.REFERENCE)
+    for path in (paths.HOME / "README.md", *sorted((paths.HOME / "docs").glob("**/*.md"))):
+        old = path.read_text(encoding="utf-8")
+        new = rewrite(old, records)
+        if new == old:
+            continue
+        if check:
+            raise UsageError(
+                f"{path}: its figures are not the records'", next_command="vcpu-ladder documents"
+            )
+        write_atomically(path, new)
+        out.print(f"rewrote {path}", highlight=False, soft_wrap=True)
 
 
 @app.command("doctor")

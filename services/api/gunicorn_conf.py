@@ -13,6 +13,8 @@ backlog = 2048
 graceful_timeout = 1
 worker_class = "uvicorn_worker.UvicornWorker"
 loglevel = "warning"
+# gunicorn would put a control socket into the user's home, outside of anything a run cleans up.
+control_socket_disable = True
 
 # The worker object of this process, for ``/effective``.
 live_worker: Any = None

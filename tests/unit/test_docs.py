@@ -7,47 +7,47 @@ from pathlib import Path
 
 import pytest
 
+from tests.factory import record
 from vcpu_ladder import paths
+from vcpu_ladder.errors import UsageError
 from vcpu_ladder.knobs import KNOBS
 from vcpu_ladder.record import load_records
-from vcpu_ladder.summary.export import knobs_table, markdown_table
-from vcpu_ladder.summary.merge import merge, newest
+from vcpu_ladder.summary.documents import rewrite
 
-README = paths.HOME / "README.md"
+DOCUMENTS = [paths.HOME / "README.md", *sorted(paths.HOME.glob("docs/**/*.md"))]
+RECORDS = [
+    record(name, rps, repeat) for repeat in range(3) for name, rps in (("v1", 10.0), ("v2", 300.0 + repeat))
+]
 
 
-def _block(name: str, content: str, request: pytest.FixtureRequest) -> None:
-    """The text between the markers must be ``content``; --update-golden writes it."""
-    text = README.read_text(encoding="utf-8")
-    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /)", re.DOTALL)
-    wanted = pattern.sub(lambda match: match[1] + content + match[2], text)
-    if request.config.getoption("--update-golden"):
-        README.write_text(wanted, encoding="utf-8")
-    assert wanted.count(content) == 1
-    assert README.read_text(encoding="utf-8") == wanted, (
-        f"the block {name!r} is old: run pytest --update-golden"
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_figure_is_the_committed_records(path: Path) -> None:
+    records, complaints = load_records(paths.REFERENCE)
+    assert complaints == []
+    text = path.read_text(encoding="utf-8")
+    assert rewrite(text, records) == text, "run vcpu-ladder documents"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_a_figure_is_written_between_its_markers_and_nowhere_else() -> None:
+    text = "v2 is <!-- figure: ratio main/v2 main/v1 -->× 41<!-- end --> of v1, said 41 times."
+    assert rewrite(text, RECORDS) == (
+        "v2 is <!-- figure: ratio main/v2 main/v1 -->× 30.1 (29.9–30.3)<!-- end --> of v1, said 41 times."
     )
 
 
-def test_the_readmes_table_is_the_committed_records(request: pytest.FixtureRequest) -> None:
-    records, complaints = load_records(paths.REFERENCE)
-    assert complaints == []
-    _block("reference:main", markdown_table(newest(merge(records), "main")), request)
-
-
-def test_the_readmes_knobs_are_the_registry(request: pytest.FixtureRequest) -> None:
-    _block("knobs", knobs_table(), request)
+@pytest.mark.parametrize("figure", ["ratio main/v2 main/v9", "rps main/v9", "colour main/v2", "rps"])
+def test_a_figure_the_records_lack_is_refused(figure: str) -> None:
+    with pytest.raises(UsageError, match="not in the records"):
+        rewrite(f"<!-- figure: {figure} -->1<!-- end -->", RECORDS)
 
 
 def test_every_knob_has_help_and_a_unit_where_it_counts() -> None:
     for knob in KNOBS.values():
         assert knob.help
         assert bool(knob.unit) == knob.numeric, knob.name
-
-
-@pytest.mark.parametrize(
-    "path", sorted(paths.HOME.glob("docs/**/*.md")) + [README], ids=lambda path: path.name
-)
-def test_links_between_documents_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8")):
-        assert (path.parent / target).exists(), f"{path.name} links to {target}"

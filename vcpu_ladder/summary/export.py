@@ -13,6 +13,7 @@ from typing import Any
 from vcpu_ladder.knobs import KNOBS
 from vcpu_ladder.record import write_atomically
 from vcpu_ladder.summary.merge import Row
+from vcpu_ladder.summary.stats import Ratio
 
 CSV_COLUMNS = [
     "ladder",
@@ -151,11 +152,14 @@ def spread(row: Row) -> str:
 
 
 def interval(row: Row) -> str:
-    if row.ratio is None:
-        return "–"
-    text = f"× {row.ratio.value:.3g}"
-    if row.ratio.low is not None and row.ratio.high is not None:
-        text += f" ({row.ratio.low:.3g}–{row.ratio.high:.3g})"
+    return "–" if row.ratio is None else show_ratio(row.ratio)
+
+
+def show_ratio(ratio: Ratio) -> str:
+    """``× 1.2 (1.1–1.3)``; without an interval where there is none."""
+    text = f"× {ratio.value:.3g}"
+    if ratio.low is not None and ratio.high is not None:
+        text += f" ({ratio.low:.3g}–{ratio.high:.3g})"
     return text
 
 

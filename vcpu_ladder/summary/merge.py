@@ -145,8 +145,8 @@ def _row(setting: Setting, runs: Sequence[RunRecord], stages: Mapping[str, Seque
         cpu_ratio=_median(
             [cpu for run in valid if (cpu := run.samples.get("service_cpu_ratio")) is not None]
         ),
-        ratio=ratio(_blocks(valid), _blocks(parent)),
-        ratio_to_root=ratio(_blocks(valid), _blocks(root)) if root and last.parent else None,
+        ratio=ratio(blocks(valid), blocks(parent)),
+        ratio_to_root=ratio(blocks(valid), blocks(root)) if root and last.parent else None,
         limit=named,
         limit_evidence=limit.evidence if limit else None,
         ceiling_rps=_median([run.limit.ceiling_rps for run in valid if run.limit and run.limit.ceiling_rps]),
@@ -167,7 +167,8 @@ def _root(record: RunRecord, stages: Mapping[str, Sequence[RunRecord]]) -> Seque
     return stages[at.stage]
 
 
-def _blocks(runs: Sequence[RunRecord]) -> dict[object, float]:
+def blocks(runs: Sequence[RunRecord]) -> dict[object, float]:
+    """{(climb, repeat): RPS} of the valid runs: what ``stats.ratio`` pairs by."""
     return {(run.climb_id, run.repeat): run.figures.rps for run in runs if run.valid and run.figures}
 
 

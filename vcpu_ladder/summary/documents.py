@@ -1,0 +1,86 @@
+"""Figures in documents: every one stands between markers and is written from the committed records.
+
+``<!-- figure: ratio main/v2 main/v1 -->× 30.8<!-- end -->`` is rewritten by ``vcpu-ladder documents``; a
+test fails when a document says anything else than the records do. One registry of kinds of figure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from vcpu_ladder.errors import UsageError
+from vcpu_ladder.record import RunRecord
+from vcpu_ladder.summary.export import digits, knobs_table, markdown_table, show_ratio, spread
+from vcpu_ladder.summary.merge import Row, blocks, merge, newest
+from vcpu_ladder.summary.stats import Ratio, ratio
+
+_MARKER = re.compile(r"(<!-- figure: (?P<kind>\S+)(?P<arguments>[^>]*) -->)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def rewrite(text: str, records: Sequence[RunRecord]) -> str:
+    """The document with every figure as the records have it. Raises UsageError for one they lack."""
+    rows = {f"{row.ladder}/{row.stage}": row for row in newest(merge(records))}
+
+    def figure(match: re.Match[str]) -> str:
+        kind, arguments = match["kind"], match["arguments"].split()
+        try:
+            content = FIGURES[kind](_Book(rows, records), *arguments)
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"figure {kind} {' '.join(arguments)}: not in the records: {error}") from None
+        return match[1] + content + match[5]
+
+    return _MARKER.sub(figure, text)
+
+
+class _Book:
+    """The newest rows by name, and the records behind them."""
+
+    def __init__(self, rows: Mapping[str, Row], records: Sequence[RunRecord]) -> None:
+        self.rows = rows
+        self._records = records
+
+    def ratio(self, first: str, second: str) -> Ratio:
+        found = ratio(*(self._blocks(name) for name in (first, second)))
+        if found is None:
+            raise KeyError(f"{first} over {second}")
+        return found
+
+    def _blocks(self, name: str) -> dict[object, float]:
+        row = self.rows[name]
+        return blocks(
+            [
+                record
+                for record in self._records
+                if (record.ladder, record.stage) == (row.ladder, row.stage)
+                and record.load_fingerprint == row.load
+                and record.source.get("workload") == row.workload
+            ]
+        )
+
+
+def _table(book: _Book, ladder: str) -> str:
+    return "\n" + markdown_table([row for row in book.rows.values() if row.ladder == ladder])
+
+
+def _limit(book: _Book, name: str) -> str:
+    row = book.rows[name]
+    ceiling = f"; ceiling {digits(row.ceiling_rps)} RPS" if row.ceiling_rps else ""
+    return f"{row.limit}: {row.limit_evidence}{ceiling}"
+
+
+def _notes(book: _Book, name: str) -> str:
+    return "; ".join(book.rows[name].notes) or "no notes"
+
+
+FIGURES: dict[str, Callable[..., str]] = {
+    "table": _table,
+    "rps": lambda book, name: spread(book.rows[name]),
+    "ratio": lambda book, first, second: show_ratio(book.ratio(first, second)),
+    "verdict": lambda book, first, second: book.ratio(first, second).verdict,
+    "limit": _limit,
+    "notes": _notes,
+    "p50": lambda book, name: digits(book.rows[name].p50_ms),
+    "p95": lambda book, name: digits(book.rows[name].p95_ms),
+    "knobs": lambda book: "\n" + knobs_table(),
+}
