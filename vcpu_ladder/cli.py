@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,9 +26,10 @@ from vcpu_ladder.load import LoadProfile
 from vcpu_ladder.progress import Progress
 from vcpu_ladder.record import RunRecord, load_records, write_atomically
 from vcpu_ladder.resolve import resolve, resolve_all
+from vcpu_ladder.run.stage import Job
 from vcpu_ladder.summary.documents import rewrite
 from vcpu_ladder.summary.export import knobs_table, show_ratio, write_all
-from vcpu_ladder.summary.merge import Row, blocks, merge, newest, setting_of
+from vcpu_ladder.summary.merge import Row, Setting, merge, newest
 from vcpu_ladder.summary.stats import ratio
 from vcpu_ladder.summary.terminal import print_rows
 
@@ -70,10 +72,14 @@ def climb_command(
     """
     loaded = _ladder(ladder)
     resolve_all(loaded)
-    wanted = stages.split(",") if stages else (list(loaded.stages) if every else list(loaded.climb))
+    wanted = (
+        [stage.strip() for stage in stages.split(",")]
+        if stages
+        else (list(loaded.stages) if every else list(loaded.climb))
+    )
     load = _load(loaded, warmup, measure, users)
     count = _whole("repeats", repeats, loaded.repeats)
-    resolved = [resolve(loaded, stage.strip(), load) for stage in wanted]
+    resolved = [resolve(loaded, stage, load) for stage in wanted]
     jobs = schedule(resolved, count, paths.RESULTS)
     err.print(
         f"{loaded.title}\n{load.describe()}; {len(wanted)} stages x {count} repeats: "
@@ -83,8 +89,7 @@ def climb_command(
     with only_one():
         _tell_cleaned()
         with Progress(err, len(jobs)) as progress:
-            records = climb_jobs(jobs, _environment(environment), progress)
-    _write_summary()
+            records = _climb(jobs, environment, progress)
     print_rows([row for row in merge(_same_settings(records)) if row.stage in wanted], out)
     _complain_about(records)
 
@@ -115,8 +120,7 @@ def run_command(
     with only_one():
         _tell_cleaned()
         with Progress(err, len(jobs)) as progress:
-            records = climb_jobs(jobs, _environment(environment), progress)
-    _write_summary()
+            records = _climb(jobs, environment, progress)
     kept = {stage_id, resolved.stage.parent}
     print_rows([row for row in merge(_same_settings(records)) if row.stage in kept], out)
     out.print(
@@ -140,6 +144,7 @@ def summary_command(
     Example: vcpu-ladder summary --results results/reference
     """
     folder = results or paths.RESULTS
+    _clean_if_idle()
     rows = _write_summary(folder)
     if not rows:
         raise UsageError(f"no records below {folder}", next_command="make stage-v1")
@@ -161,24 +166,21 @@ def compare_command(
     Example: vcpu-ladder compare main/v6 main/v6-threads
     """
     records, _ = load_records(results or paths.RESULTS)
-    groups = [_records_of(records, name) for name in (first, second)]
-    newest_setting = setting_of(groups[0][-1])
-    ours, theirs = ([r for r in group if setting_of(r) == newest_setting] for group in groups)
-    if not theirs:
-        fields = ("ladder", "environment", "host", "load", "workload")
-        pairs = zip(fields, newest_setting, setting_of(groups[1][-1]), strict=True)
-        differing = ", ".join(f"{name} {a} and {b}" for name, a, b in pairs if a != b)
+    rows = merge(records)
+    ours = _newest_row(rows, first)
+    theirs = next((row for row in rows if _name(row) == second and row.setting == ours.setting), None)
+    if theirs is None:
+        differing = ours.setting.differences(_newest_row(rows, second).setting)
         raise NotComparable(
             f"{first} and {second} have no records of the same setting: {differing}",
             next_command="vcpu-ladder climb LADDER --stages FIRST,SECOND",
         )
-    found = ratio(blocks(ours), blocks(theirs))
+    found = ratio(ours.blocks, theirs.blocks)
     if found is None:
-        raise NotComparable(f"{first} or {second} served nothing: there is no ratio")
+        raise NotComparable(f"{first} or {second} has no valid run: there is no ratio")
     how = "paired by repeat" if found.paired else "unpaired"
     out.print(
-        f"{first} / {second}: {show_ratio(found)}, {found.verdict}; "
-        f"{len(ours)} and {len(theirs)} runs, {how}",
+        f"{first} / {second}: {show_ratio(found)}, {found.verdict}; {ours.n} and {theirs.n} runs, {how}",
         highlight=False,
         soft_wrap=True,
     )
@@ -236,6 +238,7 @@ def doctor_command() -> None:
     table = Table(show_lines=False)
     for name in ("check", "state", "finding", "remedy"):
         table.add_column(name, overflow="fold")
+    _clean_if_idle()
     findings = examine()
     colours = {"ok": "green", "warning": "yellow", "missing": "red"}
     for finding in findings:
@@ -257,7 +260,7 @@ def _ladder(name: str) -> Ladder:
 def _whole(name: str, text: str | None, default: int) -> int:
     if text is None:
         return default
-    if not text.isdigit() or int(text) < 1:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise UsageError(f"{name.upper()} = {text!r} is not a whole number of at least 1")
     return int(text)
 
@@ -271,6 +274,8 @@ def _load(ladder: Ladder, warmup: str | None, measure: str | None, users: str | 
             except ValueError as error:
                 raise UsageError(f"{name}: {error}") from None
     if users is not None:
+        if ladder.load.model != "closed":
+            raise UsageError(f"USERS: the open model of {ladder.path} has a rate, not users")
         changes["users"] = _whole("users", users, 1)
     try:
         return replace(ladder.load, **changes)
@@ -278,11 +283,25 @@ def _load(ladder: Ladder, warmup: str | None, measure: str | None, users: str | 
         raise UsageError(str(error)) from None
 
 
+def _climb(jobs: Sequence[Job], environment: str | None, progress: Progress) -> list[RunRecord]:
+    """The climb; the summary is written however it ends."""
+    try:
+        return climb_jobs(jobs, _environment(environment), progress)
+    finally:
+        _write_summary()
+
+
 def _environment(name: str | None) -> Environment:
     chosen = name or "native"
     if chosen not in ENVIRONMENTS:
         raise UsageError(f"ENVIRONMENT = {chosen!r} is not one of: {', '.join(ENVIRONMENTS)}")
     return ENVIRONMENTS[chosen]()
+
+
+def _clean_if_idle() -> None:
+    """Report and clean up after a killed runner, unless a run is under way."""
+    with suppress(EnvironmentNotReady), only_one():
+        _tell_cleaned()
 
 
 def _tell_cleaned() -> None:
@@ -302,27 +321,36 @@ def _write_summary(folder: Path = paths.RESULTS) -> list[Row]:
 
 def _same_settings(records: Sequence[RunRecord]) -> list[RunRecord]:
     """All records so far that may be compared with these."""
-    wanted = {setting_of(record) for record in records}
+    wanted = {Setting.of(record) for record in records}
     everything, _ = load_records(paths.RESULTS)
-    return [record for record in everything if setting_of(record) in wanted]
+    return [record for record in everything if Setting.of(record) in wanted]
 
 
-def _records_of(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
-    ladder, _, stage = name.rpartition("/")
-    found = [r for r in records if r.ladder == ladder and r.stage == stage and r.valid and r.figures]
-    if not found:
+def _name(row: Row) -> str:
+    return f"{row.ladder}/{row.stage}"
+
+
+def _newest_row(rows: Sequence[Row], name: str) -> Row:
+    found = next((row for row in rows if _name(row) == name and row.valid), None)
+    if found is None:
         raise UsageError(f"no valid record of {name!r}", next_command=f"vcpu-ladder run {name}")
     return found
 
 
 def _complain_about(records: Sequence[RunRecord]) -> None:
     bad = [record for record in records if not record.valid]
-    if bad:
-        raise RunInvalid(
-            f"{len(bad)} of {len(records)} runs may not be ranked; first: {bad[0].ladder}/{bad[0].stage} "
-            f"{bad[0].status}: {(bad[0].reason or '').splitlines()[0]}",
-            next_command=f"read {paths.RESULTS / bad[0].ladder / bad[0].stage / bad[0].run_id}",
-        )
+    if not bad:
+        return
+    first = bad[0]
+    reason = (first.reason or "").splitlines() or [""]
+    # Nothing could be started at all: that is the environment's fault, not a run's.
+    kind = EnvironmentNotReady if all(record.status == "failed" for record in bad) else RunInvalid
+    raise kind(
+        f"{len(bad)} of {len(records)} runs may not be ranked; first: {first.ladder}/{first.stage} "
+        f"{first.status}: {reason[0]}",
+        "\n".join(reason[1:]) or None,
+        next_command=f"read {paths.RESULTS / first.ladder / first.stage / first.run_id}",
+    )
 
 
 def main() -> None:

@@ -5,25 +5,33 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from vcpu_ladder.environments.processes import end_strays, strays
 from vcpu_ladder.errors import EnvironmentNotReady
-from vcpu_ladder.record import MARKER, RunRecord, now, save, unfinished
+from vcpu_ladder.record import MARKER, RunRecord, not_writable, now, save, unfinished
 
 
 def lock_path() -> Path:
     """One a user and machine, not a checkout: two checkouts would disturb each other's figures."""
-    return Path(tempfile.gettempdir()) / f"vcpu-ladder-{os.getuid()}.lock"
+    # Not TMPDIR: two shells may differ in it, and would each hold a lock of their own.
+    return Path("/tmp") / f"vcpu-ladder-{os.getuid()}.lock"
+
+
+def _open_lock() -> TextIO:
+    try:
+        return lock_path().open("a+")
+    except OSError as error:
+        raise not_writable(lock_path(), error) from None
 
 
 @contextmanager
 def only_one() -> Iterator[None]:
     """Hold the machine for one command. Raises EnvironmentNotReady while another holds it."""
-    with lock_path().open("a+") as file:
+    with _open_lock() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

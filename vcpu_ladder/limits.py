@@ -10,30 +10,51 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from vcpu_ladder.record import Figures, LimitResult
-from vcpu_ladder.resolve import ResolvedStage
+from vcpu_ladder.record import Figures, LimitResult, RunRecord
 
 FULL = 0.9
 
 
 @dataclass(frozen=True)
 class Observed:
-    """A run as the limits see it. ``medians`` are of the measured samples; ``upstream_share`` is calls a
-    request; ``upstream_delay_s`` the mean delay of the calls that were made.
+    """A run as the limits see it. ``medians`` are of the measured samples; ``users`` is None in the open
+    model; ``upstream_share`` is calls a request; ``upstream_delay_s`` the mean delay of the calls made.
     """
 
-    stage: ResolvedStage
+    knobs: Mapping[str, str | int]
+    users: int | None
     figures: Figures
     medians: Mapping[str, float | None]
     upstream_share: float
     upstream_delay_s: float
+
+    @classmethod
+    def of(cls, record: RunRecord) -> Observed | None:
+        """From a record, so that an old run can be read with today's limits; None without figures."""
+        figures = record.figures
+        if figures is None:
+            return None
+        calls = sum(
+            latency.n
+            for name, latency in figures.latency_by_endpoint.items()
+            if latency is not None and name.startswith("upstream_")
+        )
+        delay_ms = (record.upstream.get("intended_ms") or {}).get("mean") or 0.0
+        return cls(
+            knobs=record.knobs,
+            users=int(record.load["users"]) if record.load.get("model") == "closed" else None,
+            figures=figures,
+            medians=record.samples,
+            upstream_share=calls / figures.completed if figures.completed else 0.0,
+            upstream_delay_s=delay_ms / 1000,
+        )
 
     def value(self, column: str) -> float:
         return self.medians.get(column) or 0.0
 
     @property
     def cpu_s_per_request(self) -> float:
-        busy = self.value("service_cpu_ratio") * int(self.stage.knobs["cpus"])
+        busy = self.value("service_cpu_ratio") * int(self.knobs["cpus"])
         rate = self.value("rps") or self.figures.rps
         return busy / rate if rate else 0.0
 
@@ -56,9 +77,15 @@ def _cpu(run: Observed) -> float:
     return run.value("service_cpu_ratio") + run.value("foreign_cpu_ratio") + run.value("stolen_cpu_ratio")
 
 
+def _cpu_evidence(run: Observed) -> str:
+    text = f"the service used {run.value('service_cpu_ratio'):.0%} of its CPU"
+    taken = run.value("foreign_cpu_ratio") + run.value("stolen_cpu_ratio")
+    return f"{text}, others {taken:.0%}" if taken >= 0.01 else text
+
+
 def _threads(run: Observed) -> float:
     total = run.value("threads_total")
-    if run.stage.knobs["handlers"] != "sync" or not total or run.value("threads_waiting") < 1:
+    if run.knobs["handlers"] != "sync" or not total or run.value("threads_waiting") < 1:
         return 0.0
     return run.value("threads_borrowed") / total
 
@@ -66,7 +93,7 @@ def _threads(run: Observed) -> float:
 def _loop(run: Observed) -> float:
     # Blocked, not busy: the loop answers late while the CPU has time left.
     samples = run.value("samples")
-    if run.stage.knobs["handlers"] != "blocking" or not samples:
+    if run.knobs["handlers"] != "blocking" or not samples:
         return 0.0
     unanswered = run.value("samples_unanswered") / samples
     return max(unanswered, min(1.0, run.value("loop_lag_ms") / 100))
@@ -78,9 +105,7 @@ def _pool(run: Observed) -> float:
 
 
 def _parked(run: Observed) -> float:
-    if run.stage.load.model != "closed":
-        return 0.0
-    return run.value("mock_in_flight") / run.stage.load.users
+    return run.value("mock_in_flight") / run.users if run.users else 0.0
 
 
 def _per(capacity: float, seconds: float) -> float | None:
@@ -89,7 +114,7 @@ def _per(capacity: float, seconds: float) -> float | None:
 
 def _pool_ceiling(run: Observed) -> float | None:
     # Held for statements only, a connection's time is not known from outside.
-    if run.stage.knobs["hold"] != "request":
+    if run.knobs["hold"] != "request":
         return None
     return _per(run.value("pool_capacity"), run.waiting_s_per_request + run.cpu_s_per_request)
 
@@ -98,32 +123,10 @@ LIMITS: tuple[Limit, ...] = (
     Limit(
         "cpu",
         _cpu,
-        lambda run: f"the service used {run.value('service_cpu_ratio'):.0%} of its CPU",
-        lambda run: _per(float(run.stage.knobs["cpus"]), run.cpu_s_per_request),
+        _cpu_evidence,
+        lambda run: _per(float(run.knobs["cpus"]), run.cpu_s_per_request),
     ),
-    Limit(
-        "threads",
-        _threads,
-        lambda run: (
-            f"{run.value('threads_borrowed'):.0f} of {run.value('threads_total'):.0f} threads taken, "
-            f"{run.value('threads_waiting'):.0f} requests waiting for one"
-        ),
-        lambda run: _per(
-            float(run.stage.knobs["threads"]) * float(run.stage.knobs["workers"]),
-            run.waiting_s_per_request + run.cpu_s_per_request,
-        ),
-    ),
-    Limit(
-        "event loop",
-        _loop,
-        lambda run: (
-            f"the loop was blocked: {run.value('samples_unanswered'):.0f} of {run.value('samples'):.0f} "
-            "samples got no answer"
-        ),
-        lambda run: _per(
-            float(run.stage.knobs["workers"]), run.waiting_s_per_request + run.cpu_s_per_request
-        ),
-    ),
+    # Before the threads: a thread may wait for a connection, never the other way round.
     Limit(
         "pool",
         _pool,
@@ -134,13 +137,34 @@ LIMITS: tuple[Limit, ...] = (
         _pool_ceiling,
     ),
     Limit(
+        "threads",
+        _threads,
+        lambda run: (
+            f"{run.value('threads_borrowed'):.0f} of {run.value('threads_total'):.0f} threads taken, "
+            f"{run.value('threads_waiting'):.0f} requests waiting for one"
+        ),
+        lambda run: _per(
+            float(run.knobs["threads"]) * float(run.knobs["workers"]),
+            run.waiting_s_per_request + run.cpu_s_per_request,
+        ),
+    ),
+    Limit(
+        "event loop",
+        _loop,
+        lambda run: (
+            f"the loop was blocked: {run.value('samples_unanswered'):.0f} of {run.value('samples'):.0f} "
+            "samples got no answer"
+        ),
+        lambda run: _per(float(run.knobs["workers"]), run.waiting_s_per_request + run.cpu_s_per_request),
+    ),
+    Limit(
         "parked requests",
         _parked,
         lambda run: (
-            f"{run.value('mock_in_flight'):.0f} of {run.stage.load.users} users parked at the upstream, "
+            f"{run.value('mock_in_flight'):.0f} of {run.users} users parked at the upstream, "
             f"CPU at {run.value('service_cpu_ratio'):.0%}"
         ),
-        lambda run: _per(float(run.stage.load.users), run.waiting_s_per_request + run.cpu_s_per_request),
+        lambda run: _per(float(run.users or 0), run.waiting_s_per_request + run.cpu_s_per_request),
     ),
 )
 

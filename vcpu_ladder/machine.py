@@ -18,7 +18,15 @@ from vcpu_ladder.environments.host import find_k6
 from vcpu_ladder.resolve import fingerprint
 
 # What the workload is made of: two records are only merged when all of it is the same.
-_WORKLOAD = ("services/**/*.py", "k6/**/*.js", "requirements.txt")
+_WORKLOAD = (
+    "services/**/*.py",
+    "k6/**/*.js",
+    "requirements.txt",
+    "vcpu_ladder/knobs.py",
+    "vcpu_ladder/data/**/*.py",
+    "vcpu_ladder/environments/**/*.py",
+    "vcpu_ladder/run/**/*.py",
+)
 
 
 @cache

@@ -63,6 +63,3 @@ class Progress:
         self._console.print(line, highlight=False)
         if record.reason:
             self._console.print(f"    {record.reason}", highlight=False, markup=False)
-
-    def note(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False)

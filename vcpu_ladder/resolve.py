@@ -50,6 +50,11 @@ def resolve(ladder: Ladder, stage_id: str, load: LoadProfile | None = None) -> R
     lineage = ladder.lineage(stage_id)
     knobs: dict[str, str | int] = {**DEFAULTS, **lineage[0].knobs}
     _refuse_clash(ladder, lineage[0].id, knobs)
+    for name in lineage[0].knobs:
+        idle = KNOBS[name].idle_because(knobs) if knobs[name] != DEFAULTS[name] else None
+        if idle is not None:
+            where = f"{ladder.path}: stage {lineage[0].id}: {name} = {knobs[name]}"
+            raise UsageError(f"{where}: cannot act here: {idle}")
     for stage in lineage[1:]:
         assert stage.change is not None  # only the root has none
         before = knobs[stage.change.knob]

@@ -16,7 +16,10 @@ from vcpu_ladder.run.sample import Sample
 
 MAX_ERROR_RATIO = 0.01
 MAX_GENERATOR_CPU = 0.8
+MAX_OTHER_CPUS = 0.95
 MAX_FOREIGN_CPU = 0.05
+FATAL_FOREIGN_CPU = 0.15
+SECONDS_A_SAMPLE = 3.0
 MAX_STOLEN_CPU = 0.05
 MAX_TIMER_ERROR_MS = 50.0
 MIN_COMPLETED = 100
@@ -58,20 +61,31 @@ def _errors(run: Evidence) -> tuple[bool, str]:
     return run.figures.error_ratio <= MAX_ERROR_RATIO, text + (f" ({kinds})" if kinds else "")
 
 
-def _at_most(column: str, bound: float, what: str) -> Callable[[Evidence], tuple[bool, str]]:
+def _at_most(
+    column: str, bound: float, what: str, unknown_is_fine: bool = False
+) -> Callable[[Evidence], tuple[bool, str]]:
+    """A share that may be at most ``bound``. Unknown passes only where a platform may not tell."""
+
     def judge(run: Evidence) -> tuple[bool, str]:
         value = run.median(column)
-        return (
-            value is None or value <= bound,
-            f"{what} {value:.1%}" if value is not None else f"{what} unknown",
-        )
+        if value is None:
+            return unknown_is_fine, f"{what} unknown"
+        return value <= bound, f"{what} {value:.1%}"
 
     return judge
 
 
 def _timer(run: Evidence) -> tuple[bool, str]:
     error = run.median("mock_timer_error_p99_ms")
-    return error is None or error <= MAX_TIMER_ERROR_MS, f"upstream timers late by {error or 0:.1f} ms at P99"
+    if error is None:
+        return False, "the upstream never told how late its timers are"
+    return error <= MAX_TIMER_ERROR_MS, f"upstream timers late by {error:.1f} ms at P99"
+
+
+def _sampled(run: Evidence) -> tuple[bool, str]:
+    taken = run.median("samples") or 0
+    needed = run.figures.measure_s / SECONDS_A_SAMPLE
+    return taken >= needed, f"{taken:.0f} samples in {run.figures.measure_s:g} s"
 
 
 def _steady(run: Evidence) -> tuple[bool, str]:
@@ -116,6 +130,24 @@ CHECKS: tuple[Check, ...] = (
         "give the generator more CPUs or lower the load: k6 was the bottleneck",
     ),
     Check(
+        "samples",
+        "invalid",
+        _sampled,
+        "measure for some seconds at least: MEASURE=30s",
+    ),
+    Check(
+        "other CPUs",
+        "invalid",
+        _at_most("others_busy_ratio", MAX_OTHER_CPUS, "beside the service the CPUs were busy", True),
+        "end other programs or give the load more CPUs: k6 and the upstream had none left",
+    ),
+    Check(
+        "CPU taken away",
+        "invalid",
+        _at_most("foreign_cpu_ratio", FATAL_FOREIGN_CPU, "others used of the service's CPU", True),
+        "end other programs: the service did not have its one CPU",
+    ),
+    Check(
         "workers",
         "invalid",
         lambda run: (
@@ -148,20 +180,20 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "foreign CPU",
         "warning",
-        _at_most("foreign_cpu_ratio", MAX_FOREIGN_CPU, "others used of the service's CPU"),
+        _at_most("foreign_cpu_ratio", MAX_FOREIGN_CPU, "others used of the service's CPU", True),
         "end other programs, or pin them elsewhere",
     ),
     Check(
         "stolen CPU",
         "warning",
-        _at_most("stolen_cpu_ratio", MAX_STOLEN_CPU, "the hypervisor took of the service's CPU"),
+        _at_most("stolen_cpu_ratio", MAX_STOLEN_CPU, "the hypervisor took of the service's CPU", True),
         "a quieter host; compare only interleaved runs",
     ),
     Check(
         "pinned",
         "warning",
         lambda run: (bool(run.environment.get("pinned")), f"budget by {run.environment.get('budget')}"),
-        "this platform has no CPU affinity: use ENVIRONMENT=compose",
+        "this platform has no CPU affinity: run on Linux",
     ),
 )
 

@@ -72,7 +72,8 @@ export function scenarios(config) {
       rate: Math.round(config.rate * 10),
       timeUnit: '10s',
       duration,
-      preAllocatedVUs: Math.min(config.maxUsers, Math.ceil(config.rate * 2)),
+      // All of them: k6 drops a request whenever no user is ready, and only then makes another.
+      preAllocatedVUs: config.maxUsers,
       maxVUs: config.maxUsers,
       ...common,
     },

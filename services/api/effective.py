@@ -128,4 +128,5 @@ def _instrumentation(app: FastAPI) -> str:
 
 
 def _cpus() -> int | None:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    # None where the platform has no affinity: the run is then unpinned, and says so.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None

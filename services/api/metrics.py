@@ -1,6 +1,6 @@
 """What a worker tells Prometheus: aggregated over all workers through the multiprocess files.
 
-Gauges are published once a second, from plain counters, so that a request pays next to nothing.
+Gauges are published twice a second, from plain counters, so that a request pays next to nothing.
 ``PROMETHEUS_MULTIPROC_DIR`` must be set and empty before this module is imported.
 """
 

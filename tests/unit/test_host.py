@@ -13,8 +13,17 @@ from vcpu_ladder.errors import EnvironmentNotReady
 
 def test_the_service_gets_the_last_cpu_and_the_others_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "ALLOWED_CPUS", (2, 3, 7))
+    monkeypatch.setattr(host, "_siblings", lambda cpu: {cpu})
     assert Cpus.split(1) == Cpus(service=(7,), others=(2, 3), pinned=True)
     assert Cpus.split(2) == Cpus(service=(3, 7), others=(2,), pinned=True)
+
+
+def test_a_hardware_thread_beside_the_services_is_left_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "ALLOWED_CPUS", (0, 1, 2, 3))
+    monkeypatch.setattr(host, "_siblings", lambda cpu: {cpu, cpu - 2})
+    assert Cpus.split(1) == Cpus(service=(3,), others=(0, 2), pinned=True)
+    monkeypatch.setattr(host, "ALLOWED_CPUS", (1, 3))
+    assert Cpus.split(1) == Cpus(service=(3,), others=(1,), pinned=True)
 
 
 def test_one_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

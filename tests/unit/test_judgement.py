@@ -15,6 +15,8 @@ SOUND: dict[str, Any] = {
     "foreign_cpu_ratio": 0.01,
     "stolen_cpu_ratio": 0.0,
     "mock_timer_error_p99_ms": 2.0,
+    "others_busy_ratio": 0.5,
+    "samples": 30.0,
 }
 STEADY = [{"phase": "measure", "rps": 300.0} for _ in range(30)]
 FALLING = [{"phase": "measure", "rps": 400.0 - 12 * second} for second in range(30)]
@@ -53,7 +55,10 @@ UNSOUND: dict[str, dict[str, Any]] = {
     "upstream": {"medians": {"mock_timer_error_p99_ms": 80.0}},
     "steady": {"samples": FALLING},
     "even workers": {"worker_requests": [100.0, 9000.0]},
-    "foreign CPU": {"medians": {"foreign_cpu_ratio": 0.2}},
+    "samples": {"medians": {"samples": 2.0}},
+    "other CPUs": {"medians": {"others_busy_ratio": 0.99}},
+    "CPU taken away": {"medians": {"foreign_cpu_ratio": 0.2}},
+    "foreign CPU": {"medians": {"foreign_cpu_ratio": 0.1}},
     "stolen CPU": {"medians": {"stolen_cpu_ratio": 0.2}},
     "pinned": {"environment": {"pinned": False, "budget": "unpinned"}},
 }
@@ -62,13 +67,30 @@ UNSOUND: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_each_check_fails_alone_on_its_own_fault_and_names_a_remedy(check: Any) -> None:
     failed = [result for result in judge(evidence(**UNSOUND[check.name])) if not result.ok]
+    if check.name == "CPU taken away":  # its warning speaks too
+        failed = [result for result in failed if result.name != "foreign CPU"]
     assert [result.name for result in failed] == [check.name]
     assert failed[0].remedy
     assert failed[0].severity == check.severity
 
 
+@pytest.mark.parametrize("column", ["generator_cpu_ratio", "mock_timer_error_p99_ms", "samples"])
+def test_what_was_never_measured_does_not_pass(column: str) -> None:
+    failed = [result for result in judge(evidence(medians={column: None})) if not result.ok]
+    assert len(failed) == 1
+    assert failed[0].severity == "invalid"
+
+
 def observed(name: str, rps: float, delay_s: float, **medians: float) -> Observed:
-    return Observed(stage(name), figures(rps), {"rps": rps, "samples": 30.0, **medians}, 0.35, delay_s)
+    resolved = stage(name)
+    return Observed(
+        resolved.knobs,
+        resolved.load.users,
+        figures(rps),
+        {"rps": rps, "samples": 30.0, **medians},
+        0.35,
+        delay_s,
+    )
 
 
 BOUND = {
@@ -90,6 +112,25 @@ def test_each_limit_is_found_where_its_resource_is_full(limit: Any) -> None:
     assert found is not None
     assert found.name == limit.name
     assert found.evidence
+
+
+def test_threads_that_wait_for_connections_are_the_pools_doing() -> None:
+    found = find_limit(
+        observed(
+            "v1-threads-held",
+            156,
+            0.25,
+            service_cpu_ratio=0.3,
+            threads_total=40,
+            threads_borrowed=40,
+            threads_waiting=160,
+            pool_capacity=15,
+            pool_checked_out=15,
+            pool_waiting=25,
+        )
+    )
+    assert found is not None
+    assert found.name == "pool"
 
 
 def test_a_ceiling_is_littles_law() -> None:

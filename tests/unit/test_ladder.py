@@ -124,6 +124,15 @@ def test_a_bad_head_is_refused(tmp_path: Path, old: str, new: str, message: str)
     assert message in refusal.value.what
 
 
+@pytest.mark.parametrize(
+    "knobs", ['{ pool = "null", pool_size = 50 }', '{ handlers = "async", threads = 3 }']
+)
+def test_a_baseline_knob_that_cannot_act_is_refused(tmp_path: Path, knobs: str) -> None:
+    path = write(tmp_path, f"knobs = {knobs}\n")
+    with pytest.raises(UsageError, match=r"stage a: .* cannot act here"):
+        resolve_all(load_ladder(path))
+
+
 def test_an_own_upstream_profile_is_a_value_of_the_upstream_knob(tmp_path: Path) -> None:
     text = "[upstream_profiles.bank]\np50_ms = 10.0\np99_ms = 90.0\n" + stage("b", 'upstream = "bank"')
     resolved = resolve(load_ladder(write(tmp_path, text)), "b")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from httpx import Request, Response
+from httpx import ConnectError, Request, Response
 
 from tests.factory import figures, stage
 from vcpu_ladder import guard
@@ -34,7 +34,7 @@ class FakeStack:
         raise AssertionError("drive is replaced in these tests")
 
     def usage(self) -> Usage:
-        return Usage(0.0, 0, 1, (11, 12), 0.0, 0.0, 0, None, None, None)
+        return Usage(0.0, 0, 1, (11, 12), 0.0, 0.0, 0, None, None, None, None)
 
     def died(self) -> str | None:
         return None
@@ -63,6 +63,14 @@ class FakeEnvironment:
         self.downs += 1
 
 
+SOUND_SAMPLES = {
+    "service_cpu_ratio": 0.98,
+    "generator_cpu_ratio": 0.3,
+    "mock_timer_error_p99_ms": 2.0,
+    "samples": 30.0,
+}
+
+
 def worker(pid: int, resolved: ResolvedStage, **wrong: Any) -> dict[str, Any]:
     proofs = {
         knob.proof.key: knob.proof.expected(resolved.knobs)
@@ -82,8 +90,9 @@ def service(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "driven": 0,
     }
 
-    def drive(*_: Any) -> Any:
+    def drive(*arguments: Any) -> Any:
         answers["driven"] += 1
+        arguments[-1].append({"phase": "measure", "rps": 300.0})
         return answers["drive"]()
 
     in_force = {"profile": {"p50_ms": 200, "p99_ms": 1000}, "requests": 0, "intended_ms": {"mean": 263.0}}
@@ -92,6 +101,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(steps, "check_correctness", lambda *_: 8)
     monkeypatch.setattr(steps, "requests_by_worker", lambda *_: {11: 10.0, 12: 9.0})
     monkeypatch.setattr(steps, "drive", drive)
+    monkeypatch.setattr(steps, "write_samples", lambda *_: None)
+    monkeypatch.setattr(steps, "medians", lambda _: SOUND_SAMPLES)
     monkeypatch.setattr(steps, "request", lambda method, url: Response(200, request=Request(method, url)))
     return answers
 
@@ -180,7 +191,7 @@ def test_a_worker_replaced_under_load_invalidates_the_run(tmp_path: Path, servic
     [
         (KeyboardInterrupt(), "interrupted", Interrupted),
         (RunInvalid("k6 was killed by signal 9", "last words"), "invalid", None),
-        (EnvironmentNotReady("the service went away"), "failed", EnvironmentNotReady),
+        (EnvironmentNotReady("the service went away"), "failed", None),
         (ZeroDivisionError("a bug"), "failed", ZeroDivisionError),
     ],
 )
@@ -205,6 +216,24 @@ def test_a_run_that_ends_badly_is_recorded_with_its_reason_and_taken_down(
     assert record.status == status
     assert record.reason
     assert environment.downs == 1
+
+
+def test_a_service_that_stops_answering_during_the_check_is_an_invalid_run(
+    tmp_path: Path, service: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any) -> Any:
+        raise ConnectError("refused")
+
+    monkeypatch.setattr(steps, "check_correctness", gone)
+    record = go(tmp_path, FakeEnvironment())
+    assert record.status == "invalid"
+    assert "during check: the service or the upstream stopped answering" in (record.reason or "")
+
+
+def test_a_full_disk_while_preparing_is_a_failed_run(tmp_path: Path) -> None:
+    record = go(tmp_path, FakeEnvironment(up=OSError(28, "No space left on device")))
+    assert record.status == "failed"
+    assert "cannot prepare the run: [Errno 28] No space left" in (record.reason or "")
 
 
 def test_an_environment_that_is_not_ready_leaves_no_record(tmp_path: Path) -> None:

@@ -80,6 +80,36 @@ def test_records_of_different_settings_are_never_pooled_or_compared(other: dict)
     assert {row.verdict for row in rows} == {"baseline", "no parent measured"}
 
 
+def test_a_parent_that_was_edited_since_is_not_a_parent() -> None:
+    edited = dict(record("v1").knobs) | {"pool": "null"}
+    rows = merge([record("v1", 10.0, knobs=edited, fingerprint="edited"), record("v2", 300.0, 1)])
+    assert {row.stage: row.verdict for row in rows} == {"v1": "baseline", "v2": "no parent measured"}
+
+
+def test_the_parent_as_it_was_serves_when_both_are_there() -> None:
+    edited = dict(record("v1").knobs) | {"pool": "null"}
+    rows = merge(
+        [
+            record("v1", 10.0),
+            record("v1", 99.0, 1, knobs=edited, fingerprint="edited"),
+            record("v2", 300.0, 2),
+        ]
+    )
+    ratios = {row.stage: row.ratio and round(row.ratio.value) for row in rows}
+    assert ratios == {"v1": None, "v2": 30}
+
+
+@pytest.mark.parametrize(
+    "platform",
+    [
+        {"machine": {"host": "aaaaaaaaaaaa", "python": "3.13.0"}},
+        {"source": {"workload": "bbbbbbbbbbbb", "packages": {"uvicorn": "9"}}},
+    ],
+)
+def test_another_platform_is_another_setting(platform: dict) -> None:  # type: ignore[type-arg]
+    assert len({row.setting for row in merge([record("v1", 10.0), record("v2", 300.0, **platform)])}) == 2
+
+
 def test_an_invalid_run_is_shown_and_never_ranked() -> None:
     row = merge([record("v2", 900.0, status="unproven", reason="unproven: workers", figures=None)])[0]
     assert (row.n, row.invalid_runs, row.rps, row.valid, row.verdict) == (0, 1, None, False, "invalid")

@@ -28,6 +28,7 @@ NAMES = {
     "asynccontextmanager": "contextmanager",
     "create_async_engine": "create_engine",
     "aclose": "close",
+    "aiter_bytes": "iter_bytes",
     "aiosqlite": "pysqlite",
 }
 
@@ -42,6 +43,13 @@ class _Unawaited(ast.NodeTransformer):
     def visit_AsyncWith(self, node: ast.AsyncWith) -> ast.AST:
         self.generic_visit(node)
         return ast.copy_location(ast.With(items=node.items, body=node.body, type_comment=None), node)
+
+    def visit_AsyncFor(self, node: ast.AsyncFor) -> ast.AST:
+        self.generic_visit(node)
+        plain = ast.For(
+            target=node.target, iter=node.iter, body=node.body, orelse=node.orelse, type_comment=None
+        )
+        return ast.copy_location(plain, node)
 
     def visit_Await(self, node: ast.Await) -> ast.AST:
         self.generic_visit(node)

@@ -15,7 +15,8 @@ class Usage:
     """Consumption since start, read now: CPU in seconds, memory in bytes.
 
     ``foreign_cpu_s`` is what anything else burned on the service's own CPU, and ``stolen_cpu_s`` what
-    the hypervisor took of it; None where the platform does not tell.
+    the hypervisor took of it; ``others_busy_s`` is all that the other CPUs were busy with, the
+    hypervisor's share included; None where the platform does not tell.
     """
 
     service_cpu_s: float
@@ -28,6 +29,7 @@ class Usage:
     throttled_s: float | None
     foreign_cpu_s: float | None
     stolen_cpu_s: float | None
+    others_busy_s: float | None
 
 
 class Load(Protocol):

@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class Ports:
             text = env.get(variable)
             if text is None or text == "":
                 continue
-            if not text.isdigit() or not 0 < int(text) < 65536:
+            if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 65536:
                 raise EnvironmentNotReady(
                     f"{variable} = {text!r} is not a port", next_command=f"unset {variable}"
                 )
@@ -58,6 +59,12 @@ def port_is_free(port: int) -> bool:
     return True
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def find_k6() -> str | None:
     """The k6 of this virtual environment, else of the PATH."""
     beside = Path(sys.executable).with_name("k6")
@@ -66,6 +73,16 @@ def find_k6() -> str | None:
 
 def _allowed_cpus() -> tuple[int, ...] | None:
     return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None
+
+
+def _siblings(cpu: int) -> set[int]:
+    """The hardware threads of the CPU's core, itself included; empty where the platform does not tell."""
+    path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    try:
+        parts = [part.split("-") for part in path.read_text().strip().split(",")]
+        return {one for part in parts for one in range(int(part[0]), int(part[-1]) + 1)}
+    except (OSError, ValueError):
+        return set()
 
 
 # As this process was started: later it leaves the service's CPUs itself.
@@ -91,12 +108,20 @@ class Cpus:
             cls._refuse_too_few(len(everything), wanted)
             return cls(everything[-wanted:], everything[:-wanted], pinned=False)
         cls._refuse_too_few(len(ALLOWED_CPUS), wanted)
-        return cls(ALLOWED_CPUS[-wanted:], ALLOWED_CPUS[:-wanted], pinned=True)
+        service, others = ALLOWED_CPUS[-wanted:], ALLOWED_CPUS[:-wanted]
+        siblings = {sibling for cpu in service for sibling in _siblings(cpu)}
+        # A hardware thread beside the service's shares its core: left idle where there are others.
+        return cls(service, tuple(cpu for cpu in others if cpu not in siblings) or others, pinned=True)
 
     def leave_the_service_alone(self) -> None:
         """Move this process, the runner, off the service's CPUs: it samples while the load runs."""
-        if self.pinned:
-            os.sched_setaffinity(0, self.others)
+        if not self.pinned:
+            return
+        tasks = Path("/proc/self/task")
+        threads = [int(task.name) for task in tasks.iterdir()] if tasks.exists() else [0]
+        for thread in threads:  # a call for the process would move the calling thread alone
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(thread, self.others)
 
     @staticmethod
     def _refuse_too_few(there: int, wanted: int) -> None:

@@ -15,13 +15,26 @@ from typing import Any
 from vcpu_ladder import paths
 from vcpu_ladder.data import sqlite
 from vcpu_ladder.environments.base import Usage
-from vcpu_ladder.environments.host import Cpus, Ports, port_is_free, require_k6
-from vcpu_ladder.environments.processes import Leashed, answers, cpu_seconds
+from vcpu_ladder.environments.host import Cpus, Ports, free_port, port_is_free, require_k6
+from vcpu_ladder.environments.processes import Leashed, answers, cpus_seconds
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.knobs import KNOBS
+from vcpu_ladder.load import MOCK_SEED
 from vcpu_ladder.resolve import ResolvedStage
 
 START_DEADLINE_S = 30.0
+# uvicorn and gunicorn take options from these, and Python its debug modes: a shell profile would change
+# what is measured, and no record would say so.
+_NOT_INHERITED = (
+    "API_",
+    "MOCK_",
+    "UVICORN_",
+    "GUNICORN_",
+    "WEB_CONCURRENCY",
+    "FORWARDED_ALLOW_IPS",
+    "PYTHON",
+    "PROMETHEUS_",
+)
 DATA_SEED = 1
 
 
@@ -86,9 +99,8 @@ class NativeStack:
         service = self.service.consumption()
         upstream = self.upstream.consumption()
         generator = self.load.process.consumption() if self.load else None
-        whole = [cpu_seconds(cpu) for cpu in self.cpus.service] if self.cpus.pinned else [None]
-        seen = [both for both in whole if both is not None]
-        complete = len(seen) == len(whole)
+        own = cpus_seconds(self.cpus.service) if self.cpus.pinned else None
+        others = cpus_seconds(self.cpus.others) if self.cpus.pinned else None
         return Usage(
             service_cpu_s=service.cpu_s,
             service_rss_bytes=service.rss_bytes,
@@ -98,15 +110,17 @@ class NativeStack:
             generator_cpu_s=generator.cpu_s if generator else 0.0,
             generator_rss_bytes=generator.rss_bytes if generator else 0,
             throttled_s=None,  # affinity has no quota to throttle by
-            foreign_cpu_s=sum(busy for busy, _ in seen) - service.cpu_s if complete else None,
-            stolen_cpu_s=sum(stolen for _, stolen in seen) if complete else None,
+            foreign_cpu_s=own[0] - service.cpu_s if own else None,
+            stolen_cpu_s=own[1] if own else None,
+            others_busy_s=sum(others) if others else None,
         )
 
     def died(self) -> str | None:
         for process in (self.service, self.upstream):
             code = process.exit_code()
             if code is not None:
-                return f"{process.name} ended by itself with status {code}: {process.tail(3)}"
+                last = process.tail(1)
+                return f"{process.name} ended by itself with status {code}" + (f": {last}" if last else "")
         return None
 
 
@@ -136,7 +150,7 @@ class NativeEnvironment:
             if not port_is_free(port):
                 raise EnvironmentNotReady(
                     f"port 127.0.0.1:{port} is taken by another program",
-                    next_command=f"make stage-v1 {variable}={port + 1000}",
+                    next_command=f"set {variable} to a free port: make doctor {variable}={free_port()}",
                 )
 
     def up(self, stage: ResolvedStage, run_id: str, folder: Path) -> NativeStack:
@@ -177,11 +191,7 @@ class NativeEnvironment:
         cpus: Sequence[int],
         env: Mapping[str, str],
     ) -> Leashed:
-        inherited = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("API_", "MOCK_", "WEB_CONCURRENCY"))
-        }
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_INHERITED)}
         process = Leashed(
             name, command, run_id=run_id, folder=folder, cpus=cpus, env={**inherited, **env}, cwd=paths.HOME
         )
@@ -198,7 +208,7 @@ class NativeEnvironment:
             str(self.ports.upstream),
             *delays,
             "--seed",
-            "1",
+            str(MOCK_SEED),
         ]
 
     def service_variables(self, stage: ResolvedStage, database: Path) -> dict[str, str]:

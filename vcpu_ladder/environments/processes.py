@@ -57,7 +57,7 @@ class Leashed:
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=err,
-                env={**env, RUN_TAG: run_id},
+                env={**env, RUN_TAG: f"{run_id} {_me()}"},
                 cwd=cwd,
                 start_new_session=True,  # a Ctrl-C in the terminal is the runner's to handle
             )
@@ -72,10 +72,6 @@ class Leashed:
         """The last lines of its standard error."""
         text = self.stderr_path.read_text(errors="replace").strip().splitlines()
         return "\n".join(text[-lines:])
-
-    def pids(self) -> list[int]:
-        """The command and its descendants, the leash apart."""
-        return [process.pid for process in self._processes()]
 
     def consumption(self) -> Consumption:
         rss = threads = 0
@@ -135,12 +131,27 @@ def answers(url: str) -> Callable[[], bool]:
     return probe
 
 
+def _me() -> str:
+    own = psutil.Process()
+    return f"{own.pid} {own.create_time():.2f}"
+
+
+def _runner_lives(tag: str) -> bool:
+    """Whether the runner named in a tag (run id, pid, start time) is alive."""
+    words = tag.split()
+    try:
+        return len(words) == 3 and f"{psutil.Process(int(words[1])).create_time():.2f}" == words[2]
+    except (psutil.Error, ValueError):
+        return False
+
+
 def strays() -> list[psutil.Process]:
-    """Processes of a run that has no runner any more (ours are found by their tag)."""
+    """Processes of a run whose runner is gone (ours are found by their tag)."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and RUN_TAG in process.environ():
+            tag = process.environ().get(RUN_TAG)
+            if tag is not None and process.pid != os.getpid() and not _runner_lives(tag):
                 found.append(process)
         except (psutil.Error, OSError):
             continue
@@ -156,12 +167,13 @@ def end_strays(found: Sequence[psutil.Process]) -> None:
     psutil.wait_procs(list(found), timeout=5)
 
 
-def cpu_seconds(cpu: int) -> tuple[float, float] | None:
-    """(busy, stolen) seconds of one CPU since boot; None where the platform does not tell."""
+def cpus_seconds(cpus: Sequence[int]) -> tuple[float, float] | None:
+    """(busy, stolen) seconds of the CPUs together since boot; None where the platform does not tell."""
     try:
-        times: Any = psutil.cpu_times(percpu=True)[cpu]
+        every: Any = psutil.cpu_times(percpu=True)
+        chosen = [every[cpu] for cpu in cpus]
     except (IndexError, OSError):
         return None
-    stolen = float(getattr(times, "steal", 0.0))
-    idle = times.idle + getattr(times, "iowait", 0.0)
-    return sum(times[:8]) - idle - stolen, stolen
+    stolen = sum(float(getattr(times, "steal", 0.0)) for times in chosen)
+    idle = sum(times.idle + getattr(times, "iowait", 0.0) for times in chosen)
+    return sum(sum(times[:8]) for times in chosen) - idle - stolen, stolen

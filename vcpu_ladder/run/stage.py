@@ -89,6 +89,10 @@ class _Run:
         finally:
             self.phases_s[name] = round(time.monotonic() - begun, 3)
 
+    @property
+    def pinned(self) -> bool:
+        return bool(self.environment.describe().get("pinned"))
+
     def tell(self, phase: str, left_s: float | None = None, rps: float | None = None) -> None:
         self.listener.moment(Moment(self.job.stage.name, self.job.repeat, phase, left_s, rps))
 
@@ -96,8 +100,8 @@ class _Run:
 def run_stage(job: Job, environment: Environment, listener: Listener) -> RunRecord:
     """Run the stage once and write its record, whatever happens.
 
-    Raises EnvironmentNotReady when it could not begin, and Interrupted, after the record is written,
-    when the user ended it.
+    A service that does not start is a failed run, so that a climb goes on. Raises EnvironmentNotReady when
+    it could not begin, and Interrupted, after the record is written, when the user ended it.
     """
     environment.check_ready()
     run = _begin(job, environment, listener)
@@ -129,8 +133,6 @@ def run_stage(job: Job, environment: Environment, listener: Listener) -> RunReco
     listener.finished(record)
     if isinstance(error, Interrupted):
         raise error
-    if isinstance(error, EnvironmentNotReady):
-        raise error
     return record
 
 
@@ -151,15 +153,14 @@ def _begin(job: Job, environment: Environment, listener: Listener) -> _Run:
 def _seven_steps(run: _Run) -> None:
     stage = run.job.stage
     with run.step("restore and start"):  # the first step, nothing of ours running, was check_ready
-        stack = run.environment.up(stage, run.run_id, run.folder / "logs")
+        try:
+            stack = run.environment.up(stage, run.run_id, run.folder / "logs")
+        except OSError as error:
+            raise EnvironmentNotReady(f"cannot prepare the run: {error}") from None
     with run.step("prove"):
         _prove(run, stack)
     with run.step("check"):
-        check_correctness(
-            stage, stack.service_url, lambda: int(upstream_in_force(stack.upstream_url)["requests"])
-        )
-        request("POST", f"{stack.upstream_url}/reset").raise_for_status()
-        requests_before = requests_by_worker(stack.service_url)
+        requests_before = _check(run, stack)
     with run.step("load"):
         run.figures = drive(stack, stage, run.job.seed, run.folder, run.tell, run.samples)
     with run.step("check again"):
@@ -169,10 +170,23 @@ def _seven_steps(run: _Run) -> None:
 def _prove(run: _Run, stack: Stack) -> None:
     stage = run.job.stage
     run.workers = see_workers(stack.service_url, int(stage.knobs["workers"]))
-    run.proofs = prove(stage, run.workers, upstream_in_force(stack.upstream_url))
+    run.proofs = prove(stage, run.workers, upstream_in_force(stack.upstream_url), run.pinned)
     wrong = broken(run.proofs)
     if wrong is not None:
         raise Unproven(f"unproven: {wrong}", next_command=f"read {run.folder / 'logs' / 'service.err'}")
+
+
+def _check(run: _Run, stack: Stack) -> dict[int, float]:
+    """Correctness; then the upstream's counters from zero, and the requests each worker has begun."""
+    try:
+        check_correctness(
+            run.job.stage, stack.service_url, lambda: int(upstream_in_force(stack.upstream_url)["requests"])
+        )
+        request("POST", f"{stack.upstream_url}/reset").raise_for_status()
+        return requests_by_worker(stack.service_url)
+    except httpx.HTTPError as error:
+        ended = stack.died() or f"{type(error).__name__}: {error}"
+        raise RunInvalid(f"during check: the service or the upstream stopped answering: {ended}") from None
 
 
 def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> None:
@@ -185,7 +199,7 @@ def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> No
     alive = set(stack.usage().service_pids)
     try:
         workers = see_workers(stack.service_url, int(stage.knobs["workers"]), _AFTER_LOAD_DEADLINE_S)
-        run.proofs_after = broken(prove(stage, workers, run.upstream))
+        run.proofs_after = broken(prove(stage, workers, run.upstream, run.pinned))
         run.pids_after = [worker["pid"] for worker in workers]
         after = requests_by_worker(stack.service_url)
         run.worker_requests = {pid: after[pid] - requests_before.get(pid, 0.0) for pid in sorted(after)}
@@ -214,7 +228,6 @@ def _record(run: _Run, status: Status, reason: str | None) -> RunRecord:
     published = stage.stage.published
     environment = run.environment.describe()
     checks = []
-    limit = None
     if run.figures is not None:
         evidence = Evidence(
             stage,
@@ -228,8 +241,7 @@ def _record(run: _Run, status: Status, reason: str | None) -> RunRecord:
             environment,
         )
         checks = judge(evidence)
-        limit = find_limit(_observed(run, run.figures, summary))
-    return RunRecord(
+    record = RunRecord(
         run_id=run.run_id,
         climb_id=job.climb_id,
         repeat=job.repeat,
@@ -263,25 +275,10 @@ def _record(run: _Run, status: Status, reason: str | None) -> RunRecord:
         figures=run.figures,
         samples=summary,
         upstream=run.upstream,
-        limit=limit,
         checks=checks,
     )
-
-
-def _observed(run: _Run, figures: Figures, summary: dict[str, float | None]) -> Observed:
-    calls = sum(
-        latency.n
-        for name, latency in figures.latency_by_endpoint.items()
-        if latency is not None and name.startswith("upstream_")
-    )
-    delay_ms = (run.upstream.get("intended_ms") or {}).get("mean") or 0.0
-    return Observed(
-        run.job.stage,
-        figures,
-        summary,
-        calls / figures.completed if figures.completed else 0.0,
-        delay_ms / 1000,
-    )
+    observed = Observed.of(record)
+    return record.model_copy(update={"limit": find_limit(observed) if observed else None})
 
 
 @contextmanager

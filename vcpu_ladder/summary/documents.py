@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.record import RunRecord
 from vcpu_ladder.summary.export import digits, knobs_table, markdown_table, show_ratio, spread
-from vcpu_ladder.summary.merge import Row, blocks, merge, newest
+from vcpu_ladder.summary.merge import Row, merge, newest
 from vcpu_ladder.summary.stats import Ratio, ratio
 
 _MARKER = re.compile(r"(<!-- figure: (?P<kind>\S+)(?P<arguments>[^>]*) -->)(.*?)(<!-- end -->)", re.DOTALL)
@@ -25,7 +25,7 @@ def rewrite(text: str, records: Sequence[RunRecord]) -> str:
     def figure(match: re.Match[str]) -> str:
         kind, arguments = match["kind"], match["arguments"].split()
         try:
-            content = FIGURES[kind](_Book(rows, records), *arguments)
+            content = FIGURES[kind](_Book(rows), *arguments)
         except (KeyError, TypeError) as error:
             raise UsageError(f"figure {kind} {' '.join(arguments)}: not in the records: {error}") from None
         return match[1] + content + match[5]
@@ -34,29 +34,16 @@ def rewrite(text: str, records: Sequence[RunRecord]) -> str:
 
 
 class _Book:
-    """The newest rows by name, and the records behind them."""
+    """The newest rows by name."""
 
-    def __init__(self, rows: Mapping[str, Row], records: Sequence[RunRecord]) -> None:
+    def __init__(self, rows: Mapping[str, Row]) -> None:
         self.rows = rows
-        self._records = records
 
     def ratio(self, first: str, second: str) -> Ratio:
-        found = ratio(*(self._blocks(name) for name in (first, second)))
-        if found is None:
+        found = ratio(self.rows[first].blocks, self.rows[second].blocks)
+        if found is None or self.rows[first].setting != self.rows[second].setting:
             raise KeyError(f"{first} over {second}")
         return found
-
-    def _blocks(self, name: str) -> dict[object, float]:
-        row = self.rows[name]
-        return blocks(
-            [
-                record
-                for record in self._records
-                if (record.ladder, record.stage) == (row.ladder, row.stage)
-                and record.load_fingerprint == row.load
-                and record.source.get("workload") == row.workload
-            ]
-        )
 
 
 def _table(book: _Book, ladder: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from vcpu_ladder.knobs import KNOBS
 from vcpu_ladder.record import write_atomically
-from vcpu_ladder.summary.merge import Row
+from vcpu_ladder.summary.merge import Row, Setting
 from vcpu_ladder.summary.stats import Ratio
 
 CSV_COLUMNS = [
@@ -22,6 +22,7 @@ CSV_COLUMNS = [
     "change",
     "environment",
     "n",
+    "pairs",
     "rps",
     "rps_low",
     "rps_high",
@@ -43,6 +44,7 @@ CSV_COLUMNS = [
     "valid",
     "invalid_runs",
     "host",
+    "platform",
     "load",
     "workload",
     "latest",
@@ -54,7 +56,8 @@ def flat(row: Row) -> dict[str, Any]:
     """The row by CSV column; None where there is nothing to say."""
     ratio, to_root = row.ratio, row.ratio_to_root
     return {
-        **{name: value for name, value in asdict(row).items() if name in CSV_COLUMNS},
+        **{name: value for name, value in vars(row).items() if name in CSV_COLUMNS},
+        **{name: value for name, value in asdict(row.setting).items() if name in CSV_COLUMNS},
         "ratio_to_parent": ratio.value if ratio else None,
         "ratio_low": ratio.low if ratio else None,
         "ratio_high": ratio.high if ratio else None,
@@ -84,11 +87,10 @@ def as_json(rows: Sequence[Row]) -> str:
 def as_markdown(rows: Sequence[Row]) -> str:
     """One table a ladder and setting, with its notes below."""
     parts = ["# Summary\n"]
-    for setting in dict.fromkeys((r.ladder, r.environment, r.host, r.load, r.workload) for r in rows):
-        mine = [r for r in rows if (r.ladder, r.environment, r.host, r.load, r.workload) == setting]
-        ladder, environment, host, load, workload = setting
+    for setting in dict.fromkeys(row.setting for row in rows):
+        mine = [row for row in rows if row.setting == setting]
         parts.append(
-            f"\n## {ladder}\n\nEnvironment {environment}, host {host}, load {load}, workload {workload}. "
+            f"\n## {setting.ladder}\n\n{describe(setting)}. "
             "RPS: median over n fresh runs (lowest to highest). "
             "Ratio to the parent with its 95 % interval.\n\n"
         )
@@ -123,6 +125,14 @@ def knobs_table() -> str:
         for knob in KNOBS.values()
     ]
     return "\n".join(lines) + "\n"
+
+
+def describe(setting: Setting) -> str:
+    """One line that tells settings apart."""
+    return (
+        f"Environment {setting.environment}, host {setting.host}, platform {setting.platform}, "
+        f"load {setting.load}, workload {setting.workload}"
+    )
 
 
 def cells(row: Row) -> list[str]:

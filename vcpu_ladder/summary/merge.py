@@ -9,31 +9,69 @@ from __future__ import annotations
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from vcpu_ladder.record import RunRecord
+from vcpu_ladder.limits import Observed, find_limit
+from vcpu_ladder.record import LimitResult, RunRecord
+from vcpu_ladder.resolve import fingerprint
 from vcpu_ladder.summary.stats import Ratio, enough_for, ratio
 
-Setting = tuple[str, str, str, str, str]
+# The runs of one setting by (stage, fingerprint), oldest first.
+_Groups = dict[tuple[str, str], list[RunRecord]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What must agree for two records to be compared. ``host`` is the hardware; ``platform`` the software
+    and the CPUs it was given; ``load`` the load and the data; ``workload`` the source of service and load.
+    """
+
+    ladder: str
+    environment: str
+    host: str
+    platform: str
+    load: str
+    workload: str
+
+    @classmethod
+    def of(cls, record: RunRecord) -> Setting:
+        environment, machine = record.environment, record.machine
+        platform = [
+            *(machine.get(name) for name in ("python", "k6", "kernel")),
+            environment.get("pinned"),
+            len(environment.get("other_cpus", ())),
+            record.source.get("packages"),
+        ]
+        return cls(
+            ladder=record.ladder,
+            environment=str(environment.get("kind")),
+            host=str(machine.get("host")),
+            platform=fingerprint(platform),
+            load=record.load_fingerprint,
+            workload=str(record.source.get("workload")),
+        )
+
+    def differences(self, other: Setting) -> str:
+        """``host a and b, load c and d``: what keeps the two apart."""
+        pairs = zip(asdict(self).items(), asdict(other).values(), strict=True)
+        return ", ".join(f"{name} {ours} and {theirs}" for (name, ours), theirs in pairs if ours != theirs)
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of the table. ``rps`` is the median over ``n`` valid runs, with its lowest and highest;
     percentiles are medians over runs of the per-run percentile, None where the runs are too short for it.
-    Ratio, interval and verdict are against the parent's runs of the same setting.
+    Ratio, interval and verdict are against the parent's runs of the same setting; ``pairs`` of them share
+    a block. ``blocks`` is {(climb, repeat): RPS} of the valid runs.
     """
 
-    ladder: str
+    setting: Setting
     stage: str
     title: str
     parent: str | None
     change: str | None
-    environment: str
-    host: str
-    load: str
-    workload: str
     n: int
+    pairs: int
     invalid_runs: int
     rps: float | None
     rps_low: float | None
@@ -54,6 +92,11 @@ class Row:
     valid: bool
     notes: tuple[str, ...]
     latest: str
+    blocks: Mapping[tuple[str, int], float]
+
+    @property
+    def ladder(self) -> str:
+        return self.setting.ladder
 
     @property
     def verdict(self) -> str:
@@ -66,73 +109,50 @@ class Row:
         )
 
 
-def setting_of(record: RunRecord) -> Setting:
-    """What must agree for two records to be compared."""
-    return (
-        record.ladder,
-        str(record.environment.get("kind")),
-        str(record.machine.get("host")),
-        record.load_fingerprint,
-        str(record.source.get("workload")),
-    )
-
-
 def merge(records: Iterable[RunRecord]) -> list[Row]:
     """Rows by setting, newest setting first, then by the order of the ladder file."""
-    settings: dict[Setting, dict[tuple[str, str], list[RunRecord]]] = defaultdict(lambda: defaultdict(list))
+    settings: dict[Setting, _Groups] = defaultdict(lambda: defaultdict(list))
     for record in sorted(records, key=lambda record: (record.started_at, record.run_id)):
-        settings[setting_of(record)][record.stage, record.fingerprint].append(record)
+        settings[Setting.of(record)][record.stage, record.fingerprint].append(record)
     rows = []
     newest_first = sorted(
         settings.items(),
-        key=lambda item: max(r.started_at for group in item[1].values() for r in group),
+        key=lambda item: max(group[-1].started_at for group in item[1].values()),
         reverse=True,
     )
-    for setting, stages in newest_first:
+    for setting, groups in newest_first:
         # A stage edited in its ladder file has a new fingerprint: its newest form is the stage now.
-        current = {
-            stage: group
-            for (stage, _), group in sorted(stages.items(), key=lambda item: item[1][-1].started_at)
-        }
+        by_age = sorted(groups.values(), key=lambda group: group[-1].started_at)
+        current = {group[-1].stage: group for group in by_age}
         rows += [
-            _row(setting, current[stage], current)
+            _row(setting, current[stage], groups)
             for stage in sorted(current, key=lambda stage: (current[stage][-1].position, stage))
         ]
     return rows
 
 
-def newest(rows: Sequence[Row], ladder: str | None = None) -> list[Row]:
+def newest(rows: Sequence[Row]) -> list[Row]:
     """The rows of each ladder's newest setting."""
     first: dict[str, Setting] = {}
-    kept = []
-    for row in rows:
-        setting = (row.ladder, row.environment, row.host, row.load, row.workload)
-        if (ladder is None or row.ladder == ladder) and first.setdefault(row.ladder, setting) == setting:
-            kept.append(row)
-    return kept
+    return [row for row in rows if first.setdefault(row.ladder, row.setting) == row.setting]
 
 
-def _row(setting: Setting, runs: Sequence[RunRecord], stages: Mapping[str, Sequence[RunRecord]]) -> Row:
+def _row(setting: Setting, runs: Sequence[RunRecord], groups: _Groups) -> Row:
     last = runs[-1]
     valid = [run for run in runs if run.valid and run.figures is not None]
     figures = [run.figures for run in valid if run.figures is not None]
     rates = [one.rps for one in figures]
-    parent = stages.get(last.parent or "", [])
-    root = _root(last, stages)
-    limits = Counter(run.limit.name for run in valid if run.limit)
-    named = limits.most_common(1)[0][0] if limits else None
-    limit = next((run.limit for run in reversed(valid) if run.limit and run.limit.name == named), None)
+    own, parent = blocks(valid), blocks(_parent(last, groups))
+    root = _root(last, groups)
+    limit, ceiling_rps = _limit(valid)
     return Row(
-        ladder=last.ladder,
+        setting=setting,
         stage=last.stage,
         title=last.title,
         parent=last.parent,
         change=last.change,
-        environment=setting[1],
-        host=setting[2],
-        load=setting[3],
-        workload=setting[4],
         n=len(valid),
+        pairs=len(own.keys() & parent.keys()),
         invalid_runs=len(runs) - len(valid),
         rps=_median(rates),
         rps_low=min(rates, default=None),
@@ -145,29 +165,60 @@ def _row(setting: Setting, runs: Sequence[RunRecord], stages: Mapping[str, Seque
         cpu_ratio=_median(
             [cpu for run in valid if (cpu := run.samples.get("service_cpu_ratio")) is not None]
         ),
-        ratio=ratio(blocks(valid), blocks(parent)),
-        ratio_to_root=ratio(blocks(valid), blocks(root)) if root and last.parent else None,
-        limit=named,
+        ratio=ratio(own, parent),
+        ratio_to_root=ratio(own, blocks(root)) if last.parent else None,
+        limit=limit.name if limit else None,
         limit_evidence=limit.evidence if limit else None,
-        ceiling_rps=_median([run.limit.ceiling_rps for run in valid if run.limit and run.limit.ceiling_rps]),
+        ceiling_rps=ceiling_rps,
         published_rps=last.published_rps,
         published_source=last.published_source,
         valid=bool(valid),
         notes=_notes(runs),
         latest=last.started_at,
+        blocks=own,
     )
 
 
-def _root(record: RunRecord, stages: Mapping[str, Sequence[RunRecord]]) -> Sequence[RunRecord]:
-    at = record
-    while at.parent is not None:
-        if at.parent not in stages:
-            return []
-        at = stages[at.parent][-1]
-    return stages[at.stage]
+def _parent(record: RunRecord, groups: _Groups) -> Sequence[RunRecord]:
+    """Runs of the parent as it was when the stage was resolved from it: exactly the changed knob differs.
+
+    A ladder file may have been edited between the two; a ratio over two changes must not be shown as one.
+    """
+    if record.parent is None or record.change is None:
+        return []
+    changed = record.change.partition(" = ")[0]
+    fitting = [
+        group
+        for (stage, _), group in groups.items()
+        if stage == record.parent and _differing(record, group[-1]) == {changed}
+    ]
+    return max(fitting, key=lambda group: group[-1].started_at, default=[])
 
 
-def blocks(runs: Sequence[RunRecord]) -> dict[object, float]:
+def _differing(record: RunRecord, other: RunRecord) -> set[str]:
+    knobs = {name for name in record.knobs if record.knobs[name] != other.knobs.get(name)}
+    return knobs | ({"upstream"} if record.upstream_profile != other.upstream_profile else set())
+
+
+def _root(record: RunRecord, groups: _Groups) -> Sequence[RunRecord]:
+    runs: Sequence[RunRecord] = [record]
+    while runs and runs[-1].parent is not None:
+        runs = _parent(runs[-1], groups)
+    return runs
+
+
+def _limit(runs: Sequence[RunRecord]) -> tuple[LimitResult | None, float | None]:
+    """The limit that most runs met, as its last run shows it, and the median of its ceilings."""
+    observed = [one for run in runs if (one := Observed.of(run)) is not None]
+    found = [limit for one in observed if (limit := find_limit(one)) is not None]
+    if not found:
+        return None, None
+    named = Counter(limit.name for limit in found).most_common(1)[0][0]
+    same = [limit for limit in found if limit.name == named]
+    return same[-1], _median([limit.ceiling_rps for limit in same if limit.ceiling_rps is not None])
+
+
+def blocks(runs: Sequence[RunRecord]) -> dict[tuple[str, int], float]:
     """{(climb, repeat): RPS} of the valid runs: what ``stats.ratio`` pairs by."""
     return {(run.climb_id, run.repeat): run.figures.rps for run in runs if run.valid and run.figures}
 

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from vcpu_ladder.summary.export import cells
+from vcpu_ladder.summary.export import cells, describe
 from vcpu_ladder.summary.merge import Row
 
 # Name, and whether a narrow terminal shows it too; the order is that of ``export.cells``.
@@ -31,10 +31,13 @@ _WIDE = 150
 
 
 def print_rows(rows: Sequence[Row], console: Console) -> None:
-    """One table a ladder, then what the reader must know of its rows."""
-    for ladder in dict.fromkeys(row.ladder for row in rows):
-        mine = [row for row in rows if row.ladder == ladder]
-        title = f"{ladder} ({mine[0].environment}), RPS: requests served a second"
+    """One table a setting, then what the reader must know of its rows."""
+    settings = list(dict.fromkeys(row.setting for row in rows))
+    for setting in settings:
+        mine = [row for row in rows if row.setting == setting]
+        title = f"{setting.ladder} ({setting.environment}), RPS: requests served a second"
+        if len(settings) > 1:
+            console.print(describe(setting), highlight=False, soft_wrap=True)
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
         shown = [narrow or console.width >= _WIDE for _, narrow in _COLUMNS]
         for (name, _), show in zip(_COLUMNS, shown, strict=True):

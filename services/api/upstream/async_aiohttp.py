@@ -7,7 +7,7 @@ import aiohttp
 from services.api.errors import UpstreamFailedError, UpstreamTimeoutError
 from services.api.meter import Meter
 from services.api.settings import Settings
-from services.api.upstream.answer import Answer, read_answer
+from services.api.upstream.answer import Answer, Body, read_answer
 
 
 class AiohttpUpstream:
@@ -25,16 +25,18 @@ class AiohttpUpstream:
         """One delayed call. Raises UpstreamTimeoutError or UpstreamFailedError."""
         self._meter.upstream_calls += 1
         self._meter.upstream_in_flight += 1
+        body = Body(self.timeout_s)
         try:
             async with self.client.get(self._url, params={"key": key}) as response:
-                body = await response.read()
+                async for piece in response.content.iter_any():
+                    body.take(piece)
         except TimeoutError:
             raise UpstreamTimeoutError(f"upstream did not answer within {self.timeout_s:g} s") from None
         except aiohttp.ClientError as error:
             raise UpstreamFailedError(f"upstream unreachable: {type(error).__name__}") from None
         finally:
             self._meter.upstream_in_flight -= 1
-        return read_answer(response.status, body)
+        return read_answer(response.status, body.whole())
 
     async def close(self) -> None:
         await self.client.close()

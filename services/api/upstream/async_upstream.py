@@ -7,7 +7,7 @@ import httpx
 from services.api.errors import UpstreamFailedError, UpstreamTimeoutError
 from services.api.meter import Meter
 from services.api.settings import Settings
-from services.api.upstream.answer import Answer, read_answer
+from services.api.upstream.answer import Answer, Body, read_answer
 from services.api.upstream.limits import HTTPX_LIMITS
 
 
@@ -22,15 +22,18 @@ class AsyncUpstream:
         """One delayed call. Raises UpstreamTimeoutError or UpstreamFailedError."""
         self._meter.upstream_calls += 1
         self._meter.upstream_in_flight += 1
+        body = Body(self.timeout_s)
         try:
-            response = await self.client.get(self._url, params={"key": key})
+            async with self.client.stream("GET", self._url, params={"key": key}) as response:
+                async for piece in response.aiter_bytes():
+                    body.take(piece)
         except httpx.TimeoutException:
             raise UpstreamTimeoutError(f"upstream did not answer within {self.timeout_s:g} s") from None
         except httpx.HTTPError as error:
             raise UpstreamFailedError(f"upstream unreachable: {type(error).__name__}") from None
         finally:
             self._meter.upstream_in_flight -= 1
-        return read_answer(response.status_code, response.content)
+        return read_answer(response.status_code, body.whole())
 
     async def close(self) -> None:
         await self.client.aclose()
