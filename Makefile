@@ -37,6 +37,10 @@ stage-%: setup ## Run one stage of the main ladder: make stage-v2
 experiment-%: setup ## Climb any other ladder: make experiment-NAME for ladders/NAME.toml
 	@$(RUN) climb $*
 
+.PHONY: seed-db
+seed-db: setup ## Seed PostgreSQL and its template (SCALE=0.01 for a small one; DATABASE_URL for your own server)
+	@$(VENV)/bin/python -m vcpu_ladder.postgres seed --scale $(or $(SCALE),1.0)
+
 .PHONY: summary
 summary: setup ## Merge all records into results/summary.{md,csv,json} and the terminal
 	@$(RUN) summary
@@ -64,6 +68,10 @@ check: $(VENV)/.installed-dev ## Lint, format and types
 .PHONY: bench-mock
 bench-mock: setup ## Measure the upstream mock against a Go twin (needs Go and wrk)
 	@$(VENV)/bin/python -m benchmarks.mock
+
+.PHONY: bench-seed
+bench-seed: setup ## Measure the seed against the published SQL at full scale (about 13 minutes)
+	@$(VENV)/bin/python -m benchmarks.seed
 
 .PHONY: lock
 lock: ## Recompile the requirements with hashes (needs uv)

@@ -7,7 +7,12 @@ import tempfile
 
 import pytest
 
-os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="vcpu-ladder-test-"))
+_PROMETHEUS = tempfile.TemporaryDirectory(prefix="vcpu-ladder-test-", ignore_cleanup_errors=True)
+os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", _PROMETHEUS.name)
+
+
+def pytest_unconfigure() -> None:
+    _PROMETHEUS.cleanup()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
