@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -31,6 +31,7 @@ CLIMB = [
 ]
 
 
+@settings(max_examples=25)
 @given(st.permutations(CLIMB))
 def test_the_order_of_records_does_not_matter(shuffled: list) -> None:  # type: ignore[type-arg]
     assert merge(shuffled) == merge(CLIMB)

@@ -20,6 +20,8 @@ _MARKER = re.compile(r"(<!-- figure: (?P<kind>\S+)(?P<arguments>[^>]*) -->)(.*?)
 
 def rewrite(text: str, records: Sequence[RunRecord]) -> str:
     """The document with every figure as the records have it. Raises UsageError for one they lack."""
+    if _MARKER.search(text) is None:
+        return text
     rows = {f"{row.ladder}/{row.stage}": row for row in newest(merge(records))}
 
     def figure(match: re.Match[str]) -> str:
