@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from vcpu_ladder.data.scale import STATUSES, Scale
+from vcpu_ladder.data.words import WORDS
 from vcpu_ladder.errors import EnvironmentNotReady
 
 # Changes when the rows or the schema do, so that an old file is never taken for a new one.
-GENERATION = 1
+GENERATION = 2
 
 _TABLES = """
 CREATE TABLE users (
@@ -37,36 +38,6 @@ CREATE INDEX idx_order_items_order_id ON order_items (order_id);
 CREATE INDEX idx_order_items_product_id ON order_items (product_id);
 CREATE INDEX idx_order_items_order_product ON order_items (order_id, product_id);
 """
-_WORDS = [
-    "Alpha",
-    "Beta",
-    "Gamma",
-    "Delta",
-    "Omega",
-    "Nova",
-    "Prime",
-    "Ultra",
-    "Max",
-    "Lite",
-    "Turbo",
-    "Pro",
-    "Plus",
-    "Mini",
-    "Smart",
-    "Eco",
-    "Power",
-    "Magic",
-    "Hyper",
-    "Blue",
-    "Red",
-    "Green",
-    "Black",
-    "White",
-    "Silver",
-    "Gold",
-    "Quantum",
-    "Fusion",
-]
 # A fixed day: the same seed must give the same rows next year.
 _NEWEST = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -147,7 +118,7 @@ def _users(rows: dict[str, int], dice: random.Random) -> Iterator[tuple[object, 
 
 def _products(prices: list[float], dice: random.Random) -> Iterator[tuple[object, ...]]:
     for product, price in enumerate(prices, start=1):
-        yield product, " ".join(dice.choices(_WORDS, k=3)), price, _moment(dice)
+        yield product, " ".join(dice.choices(WORDS, k=3)), price, _moment(dice)
 
 
 def _orders(rows: dict[str, int], dice: random.Random) -> Iterator[tuple[object, ...]]:

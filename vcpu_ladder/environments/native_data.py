@@ -41,15 +41,15 @@ class Watcher:
         self._session: Connection | None = connect(url)
 
     def look(self) -> Activity:
-        """Raises EnvironmentNotReady or psycopg.Error while the server does not answer."""
+        """Raises EnvironmentNotReady while the server does not answer."""
         with self._lock:
             if self._session is None:
                 self._session = connect(self._url)
             try:
                 rows = self._session.execute(_ACTIVITY, (CLIENT_PREFIX,)).fetchall()
-            except psycopg.Error:
+            except psycopg.Error as error:
                 self._close()
-                raise
+                raise EnvironmentNotReady(f"the database server ended a session: {error}") from None
         return _counted(rows)
 
     def _close(self) -> None:
