@@ -42,7 +42,7 @@ async def _upstream(_: Request, error: Exception) -> JSONResponse:
 
 
 # A database that is gone, full of clients, or slower to hand out a connection than the pool waits.
-_UNAVAILABLE = (
+UNAVAILABLE = (
     sqlalchemy.exc.OperationalError,
     sqlalchemy.exc.InterfaceError,
     psycopg.OperationalError,
@@ -54,7 +54,7 @@ _UNAVAILABLE = (
     asyncpg.InterfaceError,
     ConnectionError,
 )
-_EXHAUSTED = (sqlalchemy.exc.TimeoutError, psycopg_pool.PoolTimeout, TimeoutError)
+EXHAUSTED = (sqlalchemy.exc.TimeoutError, psycopg_pool.PoolTimeout, TimeoutError)
 
 
 # What PostgreSQL says when max_connections, or a limit of the role or database, is reached.
@@ -86,8 +86,8 @@ def add_error_handlers(app: FastAPI, meter: Meter) -> None:
 
     app.add_exception_handler(NotFoundError, _not_found)
     app.add_exception_handler(UpstreamFailedError, _upstream)
-    for unavailable in _UNAVAILABLE:
+    for unavailable in UNAVAILABLE:
         app.add_exception_handler(unavailable, database)
-    for exhausted in _EXHAUSTED:
+    for exhausted in EXHAUSTED:
         app.add_exception_handler(exhausted, pool_exhausted)
     app.add_exception_handler(Exception, _bug)
