@@ -1,6 +1,6 @@
 """The immutable record of one run, its schema, and where records live.
 
-Schema history: 1, the first.
+Schema history: 1, the first; ``service_errors`` and ``curves`` came later and are empty in older records.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class LimitResult(_Frozen):
 class RunRecord(_Frozen):
     """Everything about one run. Times are UTC, ISO 8601; ``phases_s`` are seconds by phase.
 
-    ``service_errors`` counts the requests that the service refused under load, warm-up included, by
-    cause; ``curves`` names the ladder's curves that the stage is a point of, with the knob of each.
+    ``service_errors`` counts the requests that the service refused since its start, by cause; ``curves``
+    names the ladder's curves that the stage is a point of, with the knob of each.
     """
 
     schema_version: int = SCHEMA

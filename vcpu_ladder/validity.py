@@ -61,7 +61,7 @@ def _errors(run: Evidence) -> tuple[bool, str]:
     text = f"{run.figures.failed} of {run.figures.failed + run.figures.completed} requests failed"
     causes = ", ".join(f"{cause.replace('_', ' ')} {count}" for cause, count in run.service_errors.items())
     text += f" ({kinds})" if kinds else ""
-    text += f"; with the warm-up's the service refused for {causes}" if causes else ""
+    text += f"; since its start the service refused for {causes}" if causes else ""
     return run.figures.error_ratio <= MAX_ERROR_RATIO, text
 
 

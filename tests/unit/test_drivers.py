@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
 import pytest
 
 from services.api import sql
@@ -12,7 +14,9 @@ from services.api.db.engines import engine_arguments, engine_url
 from services.api.db.paramstyle import numbered, pyformat
 from services.api.db.postgres import asyncpg_sizes, prepare_threshold, psycopg_sizes, statement_cache_size
 from services.api.settings import Settings, SettingsError
-from vcpu_ladder.environments.native_data import _counted
+from vcpu_ladder.environments import native_data
+from vcpu_ladder.environments.native_data import Watcher, _counted
+from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.knobs import DEFAULTS, KNOBS
 
 ENV = {
@@ -107,3 +111,50 @@ def test_connections_are_counted_by_worker_and_state() -> None:
     seen = _counted(rows)
     assert seen.by_pid == {11: 5, 12: 4}
     assert (seen.active, seen.idle, seen.idle_in_transaction, seen.waiting_for_locks) == (1, 4, 3, 1)
+
+
+class FakeSession:
+    """A session whose question takes until ``answer`` is set, or fails with ``error``."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.asked, self.answer, self.error, self.closed = threading.Event(), threading.Event(), error, False
+
+    def execute(self, *_: object) -> FakeSession:
+        self.asked.set()
+        self.answer.wait(5)
+        if self.error:
+            raise self.error
+        return self
+
+    def fetchall(self) -> list[tuple[str, str, bool, int]]:
+        return [("ladder-api-11", "idle", False, 1)]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_no_second_question_waits_behind_one_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = FakeSession()
+    monkeypatch.setattr(native_data, "connect", lambda _: session)
+    watcher = Watcher("url")
+    first = threading.Thread(target=watcher.look)
+    first.start()
+    session.asked.wait(5)
+    with pytest.raises(EnvironmentNotReady, match="has not answered the last question"):
+        watcher.look()
+    session.answer.set()
+    first.join()
+    assert watcher.look().by_pid == {11: 1}
+
+
+def test_a_session_that_the_server_ended_is_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = [FakeSession(psycopg.OperationalError("server closed the connection")), FakeSession()]
+    for session in sessions:
+        session.answer.set()
+    opened = iter(sessions)
+    monkeypatch.setattr(native_data, "connect", lambda _: next(opened))
+    watcher = Watcher("url")
+    with pytest.raises(EnvironmentNotReady, match="ended a session: server closed the connection"):
+        watcher.look()
+    assert sessions[0].closed
+    assert watcher.look().idle == 1
