@@ -19,7 +19,8 @@ from services.mock.profiles import PROFILES, Profile
 from vcpu_ladder.data.scale import Scale
 from vcpu_ladder.durations import parse_duration
 from vcpu_ladder.errors import UsageError
-from vcpu_ladder.knobs import KNOBS, Value
+from vcpu_ladder.knob import Value
+from vcpu_ladder.knobs import KNOBS
 from vcpu_ladder.load import LoadProfile
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,40}")

@@ -102,7 +102,8 @@ def _threads(run: Observed) -> float:
 def _loop(run: Observed) -> float:
     # Blocked, not busy: the loop answers late while the CPU has time left.
     samples = run.value("samples")
-    if run.knobs["handlers"] != "blocking" or not samples:
+    may_block = run.study.coroutine if run.study else run.knobs["handlers"] == "blocking"
+    if not may_block or not samples:
         return 0.0
     unanswered = run.value("samples_unanswered") / samples
     return max(unanswered, min(1.0, run.value("loop_lag_ms") / 100))
@@ -132,10 +133,17 @@ def _per(capacity: float, seconds: float) -> float | None:
 
 
 def _pool_ceiling(run: Observed) -> float | None:
-    # Held for statements only, a connection's time is not known from outside.
-    if run.knobs["hold"] != "request":
+    # Held for statements only, as studies do, a connection's time is not known from outside.
+    if run.knobs["hold"] != "request" or run.study is not None:
         return None
     return _per(run.value("pool_capacity"), run.waiting_s_per_request + run.cpu_s_per_request)
+
+
+def _loop_ceiling(run: Observed) -> float | None:
+    # How much of a study's wait blocks the loop is not known from outside.
+    if run.study is not None:
+        return None
+    return _per(float(run.knobs["workers"]), run.waiting_s_per_request + run.cpu_s_per_request)
 
 
 LIMITS: tuple[Limit, ...] = (
@@ -174,7 +182,7 @@ LIMITS: tuple[Limit, ...] = (
             f"the loop was blocked: {run.value('samples_unanswered'):.0f} of {run.value('samples'):.0f} "
             "samples got no answer"
         ),
-        lambda run: _per(float(run.knobs["workers"]), run.waiting_s_per_request + run.cpu_s_per_request),
+        _loop_ceiling,
     ),
     Limit(
         "other CPUs",

@@ -12,7 +12,8 @@ from services.api.studies.catalog import SHOP
 from services.mock.profiles import Profile
 from vcpu_ladder.data.scale import Scale
 from vcpu_ladder.errors import UsageError
-from vcpu_ladder.knobs import DEFAULTS, KNOBS, Knobs, idle
+from vcpu_ladder.knob import Knobs
+from vcpu_ladder.knobs import DEFAULTS, KNOBS, idle
 from vcpu_ladder.ladder import Ladder, Stage
 from vcpu_ladder.load import STUDY_SCRIPT, LoadProfile
 

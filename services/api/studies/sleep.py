@@ -10,6 +10,8 @@ import time
 
 from fastapi import APIRouter
 
+from services.api.meter import Meter
+from services.api.settings import Settings
 from services.api.studies.study import Study
 
 router = APIRouter()
@@ -27,5 +29,5 @@ def sync_endpoint_sync_processing(ms: int = 1000) -> dict[str, int]:
     return {"wait_ms": ms}
 
 
-def sleep_study() -> Study:
+def make_study(_settings: Settings, _meter: Meter) -> Study:
     return Study(router)
