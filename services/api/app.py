@@ -72,7 +72,7 @@ def make_app(settings: Settings) -> FastAPI:
         app.include_router(study.router)
     app.state.study = study
     _add_own_routes(app)
-    add_error_handlers(app)
+    add_error_handlers(app, meter)
     metrics.instrument(app, settings.word("instrumentation"))
     app.add_middleware(CountRequests, meter=meter)
     return app

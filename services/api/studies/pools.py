@@ -18,14 +18,14 @@ POOL_TIMEOUT_S = 30.0
 
 class StudyPools:
     """One blocking and one awaiting pool a worker, both of ``pool_size``, as the studies have them: the path
-    decides which of the two is used. Each grows from one connection to what the load asks for.
+    decides which of the two is used and grows from nothing to what the load asks for.
     """
 
     def __init__(self, settings: Settings, meter: Meter) -> None:
         arguments: dict[str, Any] = {
             "conninfo": settings.database_url,
             "kwargs": {"application_name": settings.application_name},
-            "min_size": 1,
+            "min_size": 0,
             "max_size": settings.number("pool_size"),
             "timeout": POOL_TIMEOUT_S,
             "open": False,
@@ -36,10 +36,9 @@ class StudyPools:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Open, with the first connection of each made or refused; closed at the end."""
-        self.blocking.open(wait=True)
+        self.blocking.open()
         try:
-            await self.awaiting.open(wait=True)
+            await self.awaiting.open()
             yield
         finally:
             await self.awaiting.close()
