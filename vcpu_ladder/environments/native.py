@@ -15,6 +15,7 @@ from typing import Any
 
 from vcpu_ladder import paths
 from vcpu_ladder.environments.base import Activity, Usage
+from vcpu_ladder.environments.capacity import require_capacity
 from vcpu_ladder.environments.host import Cpus, Ports, free_port, port_is_free, require_k6
 from vcpu_ladder.environments.native_data import LiveData, external_server, live_data, prepare
 from vcpu_ladder.environments.processes import Leashed, answers, cpus_seconds
@@ -166,6 +167,8 @@ class NativeEnvironment:
                 )
 
     def prepare(self, stages: Sequence[ResolvedStage], on_progress: OnProgress) -> None:
+        for stage in stages:
+            require_capacity(stage)
         prepare(stages, self.data, self.ports.postgres, on_progress)
 
     def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> NativeStack:

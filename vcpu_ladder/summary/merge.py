@@ -92,6 +92,7 @@ class Row:
     ceiling_rps: float | None
     published_rps: float | None
     published_source: str | None
+    published_others: Mapping[str, float]
     valid: bool
     notes: tuple[str, ...]
     latest: str
@@ -177,6 +178,7 @@ def _row(setting: Setting, runs: Sequence[RunRecord], groups: _Groups) -> Row:
         ceiling_rps=ceiling_rps,
         published_rps=last.published_rps,
         published_source=last.published_source,
+        published_others=last.published_others,
         valid=bool(valid),
         notes=_notes(runs),
         latest=last.started_at,
