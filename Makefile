@@ -45,6 +45,10 @@ seed-db: setup ## Seed PostgreSQL and its template (SCALE=0.01 for a small one; 
 summary: setup ## Merge all records into results/summary.{md,csv,json} and the terminal
 	@$(RUN) summary
 
+.PHONY: audit
+audit: setup ## Hold published figures against Little's law and the ceilings (FILE=mine.toml for your own)
+	@$(RUN) audit $(FILE)
+
 .PHONY: doctor
 doctor: setup ## Say what this machine can and cannot do, and the remedies
 	@$(RUN) doctor

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from vcpu_ladder import paths
+from vcpu_ladder.cli_audit import auditing
 from vcpu_ladder.cli_reading import reading, tell_cleaned, write_summary
 from vcpu_ladder.climb import climb as climb_jobs
 from vcpu_ladder.climb import loaded_s, schedule
@@ -37,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(reading)
+app.add_typer(auditing)
 
 ENVIRONMENTS: dict[str, Callable[[], Environment]] = {"native": NativeEnvironment}
 

@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from vcpu_ladder import paths
+from vcpu_ladder.audit.figures import load_figures
+from vcpu_ladder.audit.judge import judge
+from vcpu_ladder.audit.report import as_markdown, rules_table
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.record import RunRecord
 from vcpu_ladder.summary.export import digits, knobs_table, markdown_table, show_ratio, spread
@@ -62,6 +66,11 @@ def _notes(book: _Book, name: str) -> str:
     return "; ".join(book.rows[name].notes) or "no notes"
 
 
+def _audit(_: _Book) -> str:
+    studies = load_figures(paths.PUBLISHED)
+    return "\n" + as_markdown(studies, judge(studies))
+
+
 FIGURES: dict[str, Callable[..., str]] = {
     "table": _table,
     "rps": lambda book, name: spread(book.rows[name]),
@@ -71,5 +80,7 @@ FIGURES: dict[str, Callable[..., str]] = {
     "notes": _notes,
     "p50": lambda book, name: digits(book.rows[name].p50_ms),
     "p95": lambda book, name: digits(book.rows[name].p95_ms),
+    "audit": _audit,
+    "audit-rules": lambda book: "\n" + rules_table(),
     "knobs": lambda book: "\n" + knobs_table(),
 }
