@@ -14,8 +14,8 @@ from vcpu_ladder.resolve import ResolvedStage, resolve
 MAIN = paths.LADDERS / "main.toml"
 
 
-def stage(name: str = "v2", **load: Any) -> ResolvedStage:
-    ladder = load_ladder(MAIN)
+def stage(name: str = "v2", path: Path = MAIN, **load: Any) -> ResolvedStage:
+    ladder = load_ladder(path)
     return resolve(ladder, name, replace(ladder.load, **load))
 
 
@@ -69,6 +69,7 @@ def record(
             "change": str(one.change) if one.change else None,
             "published_rps": one.published.rps if one.published else None,
             "published_source": one.published.source if one.published else None,
+            "published_others": dict(one.published.others) if one.published else {},
             "fingerprint": resolved.fingerprint,
             "load_fingerprint": resolved.load_fingerprint,
             "knobs": dict(resolved.knobs),

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.api.sqlite_profiles import SQLITE_PROFILES, reported_pragmas
+from services.api.studies.catalog import ENDPOINTS, SHOP, study_kinds
 from services.mock.profiles import PROFILES as UPSTREAM_PROFILES
 
 Value = str | int
 Knobs = Mapping[str, Value]
 Where = Literal["worker", "fleet", "upstream"]
+# What a knob acts on: any service, the shop (and the published endpoints that name it), or studies only.
+Scope = Literal["service", "shop", "study"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,8 @@ class Proof:
 class Knob:
     """One setting. ``allowed`` is a tuple of words, or an inclusive (low, high) range of integers.
 
-    ``idle_because`` answers why a change of this knob cannot act on a stage with these knobs, and
-    ``clash`` why no stage can have these knobs at all; None where all is well.
+    ``idle_because`` answers why a change of this knob cannot act on a shop with these knobs, and ``clash``
+    why no stage can have these knobs at all; None where all is well. Whether a knob acts is ``idle``.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Knob:
     proof: Proof
     idle_because: Callable[[Knobs], str | None] = lambda knobs: None
     clash: Callable[[Knobs], str | None] = lambda knobs: None
+    scope: Scope = "shop"
 
     @property
     def variable(self) -> str:
@@ -118,11 +122,25 @@ def _client_class(knobs: Knobs) -> str:
     return "httpx.AsyncClient" if knobs["handlers"] == "async" else "httpx.Client"
 
 
+def _routes(knobs: Knobs) -> dict[str, str]:
+    endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
+    return study_kinds(endpoint.study) if endpoint else {}
+
+
 _POOL_IDLE = "pool = {value} has no size to set here; use pool = queue"
 
 KNOBS: dict[str, Knob] = {
     knob.name: knob
     for knob in (
+        Knob(
+            "endpoint",
+            SHOP,
+            (SHOP, *ENDPOINTS),
+            "",
+            "what the load calls: the shop's weighted mix, or one path of a published study",
+            Proof("endpoint", _routes),
+            scope="service",
+        ),
         Knob(
             "handlers",
             "async",
@@ -148,6 +166,7 @@ KNOBS: dict[str, Knob] = {
             "",
             "what starts the workers: uvicorn's own supervisor, or gunicorn with uvicorn-worker",
             Proof("server", lambda knobs: knobs["server"]),
+            scope="service",
         ),
         Knob(
             "workers",
@@ -156,6 +175,7 @@ KNOBS: dict[str, Knob] = {
             "processes",
             "worker processes sharing the listening socket",
             Proof("workers", lambda knobs: knobs["workers"], "fleet"),
+            scope="service",
         ),
         Knob(
             "sqlite",
@@ -243,6 +263,7 @@ KNOBS: dict[str, Knob] = {
             "per-request latency histograms: none, an own ASGI middleware, "
             "or prometheus-fastapi-instrumentator",
             Proof("instrumentation", lambda knobs: knobs["instrumentation"]),
+            scope="service",
         ),
         Knob(
             "cpus",
@@ -251,8 +272,27 @@ KNOBS: dict[str, Knob] = {
             "CPUs",
             "CPUs the service may use, by affinity",
             Proof("cpus", lambda knobs: knobs["cpus"]),
+            scope="service",
         ),
     )
 }
 
 DEFAULTS: Knobs = {name: knob.default for name, knob in KNOBS.items()}
+
+
+def idle(name: str, knobs: Knobs) -> str | None:
+    """Why a change of the knob cannot act on a stage with these knobs; None where it can."""
+    knob = KNOBS[name]
+    endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
+    if knob.scope == "service":
+        return knob.idle_because(knobs)
+    if endpoint is None:
+        return "only published endpoints use it" if knob.scope == "study" else knob.idle_because(knobs)
+    # What keeps a knob from acting on the shop does not keep it from a study that names it.
+    return None if name in endpoint.acting_knobs else f"endpoint = {endpoint.path} does not use it"
+
+
+def on_threads(knobs: Knobs) -> bool:
+    """Whether the handlers that the load calls run on AnyIO's threads."""
+    endpoint = ENDPOINTS.get(str(knobs.get("endpoint", SHOP)))  # records older than the knob lack it
+    return knobs["handlers"] == "sync" if endpoint is None else not endpoint.coroutine

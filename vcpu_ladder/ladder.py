@@ -38,10 +38,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Published:
-    """A figure somebody else published for this stage."""
+    """Figures somebody else published for this stage. ``others`` holds what they gave beside the rate:
+    ``p50_ms``, ``p95_ms``, ``failed_ratio``, ``requests``, ``threads``.
+    """
 
     rps: float
     source: str
+    others: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Stage:
     """``parent`` and ``change`` are None only in the root, whose ``knobs`` are set outright.
 
     ``position`` is its place in the file, the root being 0: the order in which tables show it.
+    ``failures_count``: failed requests are part of the result, and do not make a run invalid.
     """
 
     id: str
@@ -59,6 +63,7 @@ class Stage:
     knobs: Mapping[str, Value] = field(default_factory=dict)
     published: Published | None = None
     position: int = 0
+    failures_count: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,9 +105,17 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+Failures = Literal["invalid", "counted"]
+
+
 class _PublishedIn(_Strict):
     rps: Annotated[float, Field(gt=0)]
     source: str
+    p50_ms: Annotated[float | None, Field(gt=0)] = None
+    p95_ms: Annotated[float | None, Field(gt=0)] = None
+    failed_ratio: Annotated[float | None, Field(ge=0, le=1)] = None
+    requests: Annotated[int | None, Field(gt=0)] = None
+    threads: Annotated[int | None, Field(gt=0)] = None
 
 
 class _StageIn(_Strict):
@@ -111,6 +124,7 @@ class _StageIn(_Strict):
     parent: str
     change: dict[str, str | int]
     published: _PublishedIn | None = None
+    failures: Failures | None = None
 
 
 class _BaselineIn(_Strict):
@@ -119,12 +133,14 @@ class _BaselineIn(_Strict):
     why: Annotated[str, Field(min_length=1)]
     knobs: dict[str, str | int] = {}
     published: _PublishedIn | None = None
+    failures: Failures | None = None
 
 
 class _LoadIn(_Strict):
     script: str
     model: Literal["closed", "open"]
     users: int = 1
+    ramp: str = "0s"
     rate: float = 1.0
     max_users: int = 1000
     warmup: str
@@ -146,6 +162,7 @@ class _File(_Strict):
     title: str
     climb: list[str]
     repeats: Annotated[int, Field(ge=1, le=1000)] = 3
+    failures: Failures = "invalid"
     load: _LoadIn
     data: _DataIn
     upstream_profiles: dict[str, _ProfileIn] = {}
@@ -224,6 +241,7 @@ class _Reader:
                 script=raw.script,
                 model=raw.model,
                 users=raw.users,
+                ramp_s=parse_duration(raw.ramp),
                 rate_rps=raw.rate,
                 max_users=raw.max_users,
                 warmup_s=parse_duration(raw.warmup),
@@ -243,6 +261,7 @@ class _Reader:
             base.why,
             knobs=knobs,
             published=_published(base.published),
+            failures_count=self._failures_count(base.failures),
         )
         for position, (stage_id, raw) in enumerate(self.file.stages.items(), start=1):
             where = f"stage {self._id('stages', stage_id)}"
@@ -255,10 +274,19 @@ class _Reader:
                 )
             ((knob, value),) = raw.change.items()
             change = Change(knob, self._value(where, knob, value, profiles))
-            published = _published(raw.published)
             yield Stage(
-                stage_id, raw.title, raw.why, raw.parent, change, published=published, position=position
+                stage_id,
+                raw.title,
+                raw.why,
+                raw.parent,
+                change,
+                published=_published(raw.published),
+                position=position,
+                failures_count=self._failures_count(raw.failures),
             )
+
+    def _failures_count(self, own: Failures | None) -> bool:
+        return (own or self.file.failures) == "counted"
 
     def _id(self, where: str, stage_id: str) -> str:
         if not _ID.fullmatch(stage_id):
@@ -290,4 +318,7 @@ class _Reader:
 
 
 def _published(raw: _PublishedIn | None) -> Published | None:
-    return None if raw is None else Published(raw.rps, raw.source)
+    if raw is None:
+        return None
+    others = raw.model_dump(exclude={"rps", "source"}, exclude_none=True)
+    return Published(raw.rps, raw.source, others)

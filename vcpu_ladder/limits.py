@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from services.api.studies.catalog import ENDPOINTS, Endpoint
+from vcpu_ladder.knobs import on_threads
 from vcpu_ladder.record import Figures, LimitResult, RunRecord
 
 FULL = 0.9
@@ -53,6 +55,11 @@ class Observed:
         return self.medians.get(column) or 0.0
 
     @property
+    def study(self) -> Endpoint | None:
+        """The published endpoint of the load; None on the shop, and in records older than the knob."""
+        return ENDPOINTS.get(str(self.knobs.get("endpoint")))
+
+    @property
     def cpu_s_per_request(self) -> float:
         busy = self.value("service_cpu_ratio") * int(self.knobs["cpus"])
         rate = self.value("rps") or self.figures.rps
@@ -60,7 +67,9 @@ class Observed:
 
     @property
     def waiting_s_per_request(self) -> float:
-        """Mean time a request spends parked on the upstream."""
+        """Mean time a request spends parked: on the upstream, or on what its study has it wait for."""
+        if self.study is not None:
+            return self.study.waits_s
         return self.upstream_share * self.upstream_delay_s
 
 
@@ -85,7 +94,7 @@ def _cpu_evidence(run: Observed) -> str:
 
 def _threads(run: Observed) -> float:
     total = run.value("threads_total")
-    if run.knobs["handlers"] != "sync" or not total or run.value("threads_waiting") < 1:
+    if not on_threads(run.knobs) or not total or run.value("threads_waiting") < 1:
         return 0.0
     return run.value("threads_borrowed") / total
 
@@ -104,8 +113,13 @@ def _pool(run: Observed) -> float:
     return run.value("pool_checked_out") / capacity if capacity and run.value("pool_waiting") >= 1 else 0.0
 
 
+def _parked_column(run: Observed) -> str:
+    # What waits inside the service is in flight there; nothing else that is full comes after this limit.
+    return "in_flight" if run.study and run.study.waits_s else "mock_in_flight"
+
+
 def _parked(run: Observed) -> float:
-    return run.value("mock_in_flight") / run.users if run.users else 0.0
+    return run.value(_parked_column(run)) / run.users if run.users else 0.0
 
 
 def _per(capacity: float, seconds: float) -> float | None:
@@ -161,7 +175,8 @@ LIMITS: tuple[Limit, ...] = (
         "parked requests",
         _parked,
         lambda run: (
-            f"{run.value('mock_in_flight'):.0f} of {run.users} users parked at the upstream, "
+            f"{run.value(_parked_column(run)):.0f} of {run.users} users parked "
+            f"{'in the service' if run.study else 'at the upstream'}, "
             f"CPU at {run.value('service_cpu_ratio'):.0%}"
         ),
         lambda run: _per(float(run.users or 0), run.waiting_s_per_request + run.cpu_s_per_request),

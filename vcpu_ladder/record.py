@@ -1,6 +1,7 @@
 """The immutable record of one run, its schema, and where records live.
 
-Schema history: 1, the first.
+Schema history: 1, the first; 2 adds ``published_others`` and ``failures_count`` (a record of schema 1
+has neither: nothing else was published of its stage, and its failures made it invalid).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vcpu_ladder.errors import EnvironmentNotReady
 
-SCHEMA = 1
+SCHEMA = 2
 RECORD = "record.json"
 REFERENCE = "reference"
 
@@ -99,6 +100,8 @@ class RunRecord(_Frozen):
     change: str | None
     published_rps: float | None
     published_source: str | None
+    published_others: dict[str, float] = {}
+    failures_count: bool = False
     fingerprint: str
     load_fingerprint: str
     knobs: dict[str, str | int]
@@ -178,7 +181,7 @@ def load_records(results: Path) -> tuple[list[RunRecord], list[str]]:
         try:
             records.append(RunRecord.model_validate(json.loads(path.read_text(encoding="utf-8"))))
         except (ValidationError, ValueError, OSError) as error:
-            complaints.append(f"{path}: not a record of schema {SCHEMA}: {str(error).splitlines()[0]}")
+            complaints.append(f"{path}: not a record of schema 1 to {SCHEMA}: {str(error).splitlines()[0]}")
     return sorted(records, key=lambda record: (record.started_at, record.run_id)), complaints
 
 

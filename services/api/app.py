@@ -23,6 +23,7 @@ from services.api.handlers import async_handlers, blocking, sync_handlers
 from services.api.handlers.shop import AsyncShop, SyncShop
 from services.api.meter import CountRequests, Meter
 from services.api.settings import Settings, SettingsError
+from services.api.studies.routers import study_of
 from services.api.upstream.async_aiohttp import AiohttpUpstream
 from services.api.upstream.async_upstream import AsyncUpstream
 from services.api.upstream.sync_upstream import SyncUpstream
@@ -37,9 +38,19 @@ _ROUTERS = {
 def make_app(settings: Settings) -> FastAPI:
     """The application as ``settings`` say. Nothing is connected before its lifespan starts."""
     meter = Meter()
+    study = study_of(settings, meter)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if study is None:
+            async with serving(app):
+                yield
+        else:
+            async with study.running(), serving(app):
+                yield
+
+    @asynccontextmanager
+    async def serving(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.number("threads")
         if settings.word("handlers") == "async":
             async with _async_shop(settings, meter) as shop:
@@ -56,6 +67,9 @@ def make_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="vcpu-ladder: the service under test", lifespan=lifespan)
     app.include_router(_ROUTERS[settings.word("handlers")])
+    if study is not None:
+        app.include_router(study.router)
+    app.state.study = study
     _add_own_routes(app)
     add_error_handlers(app)
     metrics.instrument(app, settings.word("instrumentation"))

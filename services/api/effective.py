@@ -20,11 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.api import gunicorn_conf
 from services.api.db.async_database import AsyncDatabase
 from services.api.handlers.shop import AsyncShop, SyncShop
+from services.api.meter import OWN_PATHS
 from services.api.metrics import ObserveLatency, pool_state
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+_SHOP_PATHS = ("/products", "/orders", "/checkout")
 _ONE = "SELECT 1 AS one"
 _PRAGMAS = ("journal_mode", "synchronous", "cache_size", "mmap_size", "temp_store", "busy_timeout")
 
@@ -52,6 +54,8 @@ async def effective(app: FastAPI) -> dict[str, Any]:
             "upstream_timeout_s": _client_timeout(shop),
             "instrumentation": _instrumentation(app),
             "cpus": _cpus(),
+            "endpoint": _study_routes(app),
+            **(app.state.study.proofs() if app.state.study else {}),
         },
         "facts": {
             "python": platform.python_version(),
@@ -66,7 +70,7 @@ def _handlers(app: FastAPI, shop: SyncShop | AsyncShop) -> str:
     workload = {
         inspect.iscoroutinefunction(route.endpoint)
         for route in _mounted(app.routes)
-        if route.path.startswith(("/products", "/orders", "/checkout"))
+        if route.path.startswith(_SHOP_PATHS)
     }
     awaiting_engine = isinstance(shop.database.engine, AsyncEngine)
     if workload == {False} and not awaiting_engine:
@@ -74,6 +78,15 @@ def _handlers(app: FastAPI, shop: SyncShop | AsyncShop) -> str:
     if workload == {True}:
         return "async" if awaiting_engine else "blocking"
     return f"mixed: coroutine {sorted(workload)}, awaiting engine {awaiting_engine}"
+
+
+def _study_routes(app: FastAPI) -> dict[str, str]:
+    """{path: kind of function} of what is mounted beside the shop; empty where the shop is all there is."""
+    return {
+        route.path: "async def" if inspect.iscoroutinefunction(route.endpoint) else "def"
+        for route in _mounted(app.routes)
+        if not route.path.startswith(_SHOP_PATHS) and route.path not in OWN_PATHS
+    }
 
 
 def _mounted(routes: Sequence[Any]) -> Iterator[APIRoute]:

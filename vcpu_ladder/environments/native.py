@@ -15,6 +15,7 @@ from typing import Any
 from vcpu_ladder import paths
 from vcpu_ladder.data import sqlite
 from vcpu_ladder.environments.base import Usage
+from vcpu_ladder.environments.capacity import require_capacity
 from vcpu_ladder.environments.host import Cpus, Ports, free_port, port_is_free, require_k6
 from vcpu_ladder.environments.processes import Leashed, answers, cpus_seconds
 from vcpu_ladder.errors import EnvironmentNotReady
@@ -154,6 +155,7 @@ class NativeEnvironment:
                 )
 
     def up(self, stage: ResolvedStage, run_id: str, folder: Path) -> NativeStack:
+        require_capacity(stage)
         cpus = Cpus.split(int(stage.knobs["cpus"]))
         cpus.leave_the_service_alone()
         template = sqlite.template(self.data / "sqlite", stage.scale, DATA_SEED)

@@ -35,7 +35,7 @@ from vcpu_ladder.record import (
 )
 from vcpu_ladder.resolve import ResolvedStage
 from vcpu_ladder.run.correctness import check_correctness, requests_by_worker
-from vcpu_ladder.run.drive import drive
+from vcpu_ladder.run.drive import drive, load_variables
 from vcpu_ladder.run.prove import broken, prove, see_workers, upstream_in_force
 from vcpu_ladder.run.sample import Sample, medians, write_samples
 from vcpu_ladder.validity import Evidence, judge
@@ -160,9 +160,9 @@ def _seven_steps(run: _Run) -> None:
     with run.step("prove"):
         _prove(run, stack)
     with run.step("check"):
-        requests_before = _check(run, stack)
+        requests_before, variables = _check(run, stack)
     with run.step("load"):
-        run.figures = drive(stack, stage, run.job.seed, run.folder, run.tell, run.samples)
+        run.figures = drive(stack, stage, run.job.seed, variables, run.folder, run.tell, run.samples)
     with run.step("check again"):
         _look_back(run, stack, requests_before)
 
@@ -176,14 +176,16 @@ def _prove(run: _Run, stack: Stack) -> None:
         raise Unproven(f"unproven: {wrong}", next_command=f"read {run.folder / 'logs' / 'service.err'}")
 
 
-def _check(run: _Run, stack: Stack) -> dict[int, float]:
-    """Correctness; then the upstream's counters from zero, and the requests each worker has begun."""
+def _check(run: _Run, stack: Stack) -> tuple[dict[int, float], dict[str, str]]:
+    """Correctness; then the upstream's counters from zero, the requests each worker has begun, and what the
+    load's script must know of the answers.
+    """
     try:
-        check_correctness(
+        body = check_correctness(
             run.job.stage, stack.service_url, lambda: int(upstream_in_force(stack.upstream_url)["requests"])
         )
         request("POST", f"{stack.upstream_url}/reset").raise_for_status()
-        return requests_by_worker(stack.service_url)
+        return requests_by_worker(stack.service_url), load_variables(run.job.stage, body)
     except httpx.HTTPError as error:
         ended = stack.died() or f"{type(error).__name__}: {error}"
         raise RunInvalid(f"during check: the service or the upstream stopped answering: {ended}") from None
@@ -253,6 +255,8 @@ def _record(run: _Run, status: Status, reason: str | None) -> RunRecord:
         change=str(stage.stage.change) if stage.stage.change else None,
         published_rps=published.rps if published else None,
         published_source=published.source if published else None,
+        published_others=dict(published.others) if published else {},
+        failures_count=stage.stage.failures_count,
         fingerprint=stage.fingerprint,
         load_fingerprint=stage.load_fingerprint,
         knobs=dict(stage.knobs),

@@ -89,6 +89,7 @@ class Row:
     ceiling_rps: float | None
     published_rps: float | None
     published_source: str | None
+    published_others: Mapping[str, float]
     valid: bool
     notes: tuple[str, ...]
     latest: str
@@ -172,6 +173,7 @@ def _row(setting: Setting, runs: Sequence[RunRecord], groups: _Groups) -> Row:
         ceiling_rps=ceiling_rps,
         published_rps=last.published_rps,
         published_source=last.published_source,
+        published_others=last.published_others,
         valid=bool(valid),
         notes=_notes(runs),
         latest=last.started_at,

@@ -1,0 +1,21 @@
+"""What a study's module hands to the service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter
+
+
+@dataclass(frozen=True)
+class Study:
+    """``running`` holds what the routes need open while the worker serves; ``proofs`` reads from its live
+    objects what the study's own knobs must show: {proof key: value}.
+    """
+
+    router: APIRouter
+    running: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    proofs: Callable[[], dict[str, Any]] = dict
