@@ -162,6 +162,16 @@ def _routes(knobs: Knobs) -> dict[str, str]:
     return study_kinds(endpoint.study) if endpoint else {}
 
 
+def _on(study: str, knob: str, otherwise: Value | None = None) -> Callable[[Knobs], object]:
+    """What a study's knob must show there, and elsewhere."""
+
+    def expected(knobs: Knobs) -> object:
+        endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
+        return knobs[knob] if endpoint is not None and endpoint.study == study else otherwise
+
+    return expected
+
+
 _POOL_IDLE = "pool = {value} has no size to set here; use pool = queue"
 
 KNOBS: dict[str, Knob] = {
@@ -345,6 +355,33 @@ KNOBS: dict[str, Knob] = {
             "CPUs the service may use, by affinity",
             Proof("cpus", lambda knobs: knobs["cpus"]),
             scope="service",
+        ),
+        Knob(
+            "task_ms",
+            5000,
+            (10, 60_000),
+            "ms",
+            "length of each of the three tasks of the tasks study",
+            Proof("task_ms", _on("tasks", "task_ms")),
+            scope="study",
+        ),
+        Knob(
+            "upstream_client",
+            "request",
+            ("request", "reused"),
+            "",
+            "the HTTP I/O study's client of the upstream: made for each request, or once a worker",
+            Proof("upstream_client", _on("http-io", "upstream_client")),
+            scope="study",
+        ),
+        Knob(
+            "request_log",
+            "off",
+            ("off", "on"),
+            "",
+            "the HTTP I/O study's logging middleware, which tells the threads alive and created",
+            Proof("request_log", _on("http-io", "request_log", "off")),
+            scope="study",
         ),
     )
 }

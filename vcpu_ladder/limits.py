@@ -69,8 +69,13 @@ class Observed:
     def waiting_s_per_request(self) -> float:
         """Mean time a request spends parked: on the upstream, or on what its study has it wait for."""
         if self.study is not None:
-            return self.study.waits_s
+            return self.study.least_s(self.knobs)
         return self.upstream_share * self.upstream_delay_s
+
+    @property
+    def blocked_s_per_request(self) -> float:
+        """Mean time a request keeps the event loop from everything else, where it waits on it."""
+        return self.study.blocks_s if self.study else self.waiting_s_per_request
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,8 @@ def _threads(run: Observed) -> float:
 def _loop(run: Observed) -> float:
     # Blocked, not busy: the loop answers late while the CPU has time left.
     samples = run.value("samples")
-    if run.knobs["handlers"] != "blocking" or not samples:
+    blocks = run.study.blocks_s > 0 if run.study else run.knobs["handlers"] == "blocking"
+    if not blocks or not samples:
         return 0.0
     unanswered = run.value("samples_unanswered") / samples
     return max(unanswered, min(1.0, run.value("loop_lag_ms") / 100))
@@ -115,7 +121,7 @@ def _pool(run: Observed) -> float:
 
 def _parked_column(run: Observed) -> str:
     # What waits inside the service is in flight there; nothing else that is full comes after this limit.
-    return "in_flight" if run.study and run.study.waits_s else "mock_in_flight"
+    return "in_flight" if run.study and run.study.least_s(run.knobs) else "mock_in_flight"
 
 
 def _other_cpus(run: Observed) -> float:
@@ -174,7 +180,7 @@ LIMITS: tuple[Limit, ...] = (
             f"the loop was blocked: {run.value('samples_unanswered'):.0f} of {run.value('samples'):.0f} "
             "samples got no answer"
         ),
-        lambda run: _per(float(run.knobs["workers"]), run.waiting_s_per_request + run.cpu_s_per_request),
+        lambda run: _per(float(run.knobs["workers"]), run.blocked_s_per_request + run.cpu_s_per_request),
     ),
     Limit(
         "other CPUs",

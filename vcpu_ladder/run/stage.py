@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from services.api.studies.catalog import ENDPOINTS
 from vcpu_ladder.environments.base import Environment, Stack
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted, LadderError, RunInvalid, Unproven
 from vcpu_ladder.events import Listener, Moment
@@ -200,7 +201,8 @@ def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> No
         (run.folder / "upstream.csv").write_text(log, encoding="utf-8")
     alive = set(stack.usage().service_pids)
     try:
-        workers = see_workers(stack.service_url, int(stage.knobs["workers"]), _AFTER_LOAD_DEADLINE_S)
+        deadline_s = _AFTER_LOAD_DEADLINE_S + _blocked_backlog_s(stage)
+        workers = see_workers(stack.service_url, int(stage.knobs["workers"]), deadline_s)
         run.proofs_after = broken(prove(stage, workers, run.upstream, run.pinned))
         run.pids_after = [worker["pid"] for worker in workers]
         after = requests_by_worker(stack.service_url)
@@ -208,6 +210,12 @@ def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> No
     except (EnvironmentNotReady, httpx.HTTPError):
         run.proofs_after = "the service did not answer after the load"
         run.pids_after = [worker["pid"] for worker in run.workers if worker["pid"] in alive]
+
+
+def _blocked_backlog_s(stage: ResolvedStage) -> float:
+    """Seconds that requests left behind by a load keep the event loops of a blocking endpoint busy."""
+    endpoint = ENDPOINTS.get(str(stage.knobs["endpoint"]))
+    return stage.load.users * endpoint.blocks_s / int(stage.knobs["workers"]) if endpoint else 0.0
 
 
 def _finish(run: _Run, status: Status, error: LadderError | None) -> RunRecord:

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter
+from starlette.middleware.base import BaseHTTPMiddleware
 
 
 @dataclass(frozen=True)
 class Study:
     """``running`` holds what the routes need open while the worker serves; ``proofs`` reads from its live
-    objects what the study's own knobs must show: {proof key: value}.
+    objects what the study's own knobs must show: {proof key: value}; ``middleware`` wraps the
+    whole application.
     """
 
     router: APIRouter
     running: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     proofs: Callable[[], dict[str, Any]] = dict
+    middleware: tuple[type[BaseHTTPMiddleware], ...] = ()
