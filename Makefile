@@ -37,6 +37,10 @@ stage-%: setup ## Run one stage of the main ladder: make stage-v2
 experiment-%: setup ## Climb any other ladder: make experiment-NAME for ladders/NAME.toml
 	@$(RUN) climb $*
 
+.PHONY: replicate
+replicate: setup ## Run all published ladders, scaled down (FULL=1: published sizes), and say what reproduces
+	@$(RUN) replicate
+
 .PHONY: seed-db
 seed-db: setup ## Seed PostgreSQL and its template (SCALE=0.01 for a small one; DATABASE_URL for your own server)
 	@$(VENV)/bin/python -m vcpu_ladder.postgres seed --scale $(or $(SCALE),1.0)

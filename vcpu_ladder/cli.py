@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vcpu_ladder import paths
+from vcpu_ladder import cli_replicate, paths
 from vcpu_ladder.cli_audit import auditing
 from vcpu_ladder.cli_reading import reading, tell_cleaned, write_summary
 from vcpu_ladder.climb import climb as climb_jobs
@@ -224,6 +224,9 @@ def _complain_about(records: Sequence[RunRecord]) -> None:
         "\n".join(reason[1:]) or None,
         next_command=f"read {paths.RESULTS / first.ladder / first.stage / first.run_id}",
     )
+
+
+cli_replicate.register(app, _environment)
 
 
 def main() -> None:

@@ -43,6 +43,8 @@ from vcpu_ladder.validity import Evidence, judge
 
 # A service with a backlog of blocking requests answers only when it is through.
 _AFTER_LOAD_DEADLINE_S = 45.0
+# Connections are not spread evenly: one worker may have so many times its share of them.
+_UNEVEN = 3.0
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,9 @@ def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> No
 def _blocked_backlog_s(stage: ResolvedStage) -> float:
     """Seconds that requests left behind by a load keep the event loops of a blocking endpoint busy."""
     endpoint = ENDPOINTS.get(str(stage.knobs["endpoint"]))
-    return stage.load.users * endpoint.blocks_s / int(stage.knobs["workers"]) if endpoint else 0.0
+    if endpoint is None:
+        return 0.0
+    return _UNEVEN * stage.load.users * endpoint.blocks_s / int(stage.knobs["workers"])
 
 
 def _finish(run: _Run, status: Status, error: LadderError | None) -> RunRecord:

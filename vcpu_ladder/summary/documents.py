@@ -15,8 +15,9 @@ from vcpu_ladder.audit.judge import judge
 from vcpu_ladder.audit.report import as_markdown, rules_table
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.record import RunRecord
+from vcpu_ladder.replicate.table import compare_all, markdown
 from vcpu_ladder.summary.export import digits, knobs_table, markdown_table, show_ratio, spread
-from vcpu_ladder.summary.merge import Row, merge, newest
+from vcpu_ladder.summary.merge import Row, by_name, merge
 from vcpu_ladder.summary.stats import Ratio, ratio
 
 _MARKER = re.compile(r"(<!-- figure: (?P<kind>\S+)(?P<arguments>[^>]*) -->)(.*?)(<!-- end -->)", re.DOTALL)
@@ -26,7 +27,7 @@ def rewrite(text: str, records: Sequence[RunRecord]) -> str:
     """The document with every figure as the records have it. Raises UsageError for one they lack."""
     if _MARKER.search(text) is None:
         return text
-    rows = {f"{row.ladder}/{row.stage}": row for row in newest(merge(records))}
+    rows = by_name(merge(records))
 
     def figure(match: re.Match[str]) -> str:
         kind, arguments = match["kind"], match["arguments"].split()
@@ -80,6 +81,7 @@ FIGURES: dict[str, Callable[..., str]] = {
     "notes": _notes,
     "p50": lambda book, name: digits(book.rows[name].p50_ms),
     "p95": lambda book, name: digits(book.rows[name].p95_ms),
+    "replication": lambda book: "\n" + markdown(compare_all(book.rows)),
     "audit": _audit,
     "audit-rules": lambda book: "\n" + rules_table(),
     "knobs": lambda book: "\n" + knobs_table(),
