@@ -9,92 +9,12 @@ Standard library only: the service's image carries this module.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
 
 from services.api.sqlite_profiles import SQLITE_PROFILES, reported_pragmas
 from services.api.studies.catalog import ENDPOINTS, SHOP, study_kinds
 from services.mock.profiles import PROFILES as UPSTREAM_PROFILES
-
-Value = str | int
-Knobs = Mapping[str, Value]
-Where = Literal["worker", "fleet", "upstream"]
-# What a knob acts on: any service, the shop (and the published endpoints that name it), or studies only.
-Scope = Literal["service", "shop", "study"]
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What must be read from the live service for a knob to count as in force.
-
-    ``where``: ``worker`` is a key of every worker's ``GET /effective``; ``fleet`` is what the runner
-    sees of all workers together; ``upstream`` is a key of the mock's ``GET /stats``.
-    ``expected`` maps the resolved knobs to the value that must be found there.
-    """
-
-    key: str
-    expected: Callable[[Knobs], object]
-    where: Where = "worker"
-
-
-@dataclass(frozen=True)
-class Knob:
-    """One setting. ``allowed`` is a tuple of words, or an inclusive (low, high) range of integers.
-
-    ``idle_because`` answers why a change of this knob cannot act on a shop with these knobs, and ``clash``
-    why no stage can have these knobs at all; None where all is well. Whether a knob acts is ``idle``.
-    """
-
-    name: str
-    default: Value
-    allowed: tuple[str, ...] | tuple[int, int]
-    unit: str
-    help: str
-    proof: Proof
-    idle_because: Callable[[Knobs], str | None] = lambda knobs: None
-    clash: Callable[[Knobs], str | None] = lambda knobs: None
-    scope: Scope = "shop"
-
-    @property
-    def variable(self) -> str:
-        """The environment variable through which the service reads this knob."""
-        return f"API_{self.name.upper()}"
-
-    @property
-    def numeric(self) -> bool:
-        return isinstance(self.default, int)
-
-    def describe_allowed(self) -> str:
-        if self.numeric:
-            return f"{self.allowed[0]} to {self.allowed[1]}"
-        return " | ".join(str(word) for word in self.allowed)
-
-    def parse(self, value: object, extra: tuple[str, ...] = ()) -> Value:
-        """The value in its own type. ``extra`` are further allowed words (a ladder's own profiles).
-
-        Raises ValueError with what is allowed.
-        """
-        if self.numeric:
-            return self._parse_number(value)
-        if isinstance(value, str) and value in (*self.allowed, *extra):
-            return value
-        words = " | ".join(str(word) for word in (*self.allowed, *extra))
-        raise ValueError(f"{self.name} = {value!r} is not allowed: {words}")
-
-    def _parse_number(self, value: object) -> int:
-        low, high = (int(bound) for bound in self.allowed)
-        try:
-            if isinstance(value, bool) or not isinstance(value, int | str):
-                raise ValueError
-            number = int(value)
-        except ValueError:
-            number = None
-        if number is None or not low <= number <= high:
-            raise ValueError(
-                f"{self.name} = {value!r} is not allowed: {self.describe_allowed()} {self.unit}".rstrip()
-            )
-        return number
+from vcpu_ladder.knob import Knob, Knobs, Proof, Value
 
 
 def _needs(knob: str, values: tuple[str, ...], reason: str) -> Callable[[Knobs], str | None]:
@@ -140,10 +60,15 @@ def _pool_class(knobs: Knobs) -> str:
 
 def _pool_shape(knob: str, library_default: int) -> Callable[[Knobs], object]:
     def expected(knobs: Knobs) -> object:
+        if _names(knobs, knob):  # the study's own pools
+            return knobs[knob]
         if knobs["driver"] in _BARE:
+            # Their pools have one bound, and it shows as the size.
             if knob == "pool_overflow" or knobs["pool"] == "null":
                 return None
-            return _BARE[str(knobs["driver"])] if knobs["pool"] == "default" else knobs[knob]
+            if knobs["pool"] == "default":
+                return _BARE[str(knobs["driver"])]
+            return int(knobs["pool_size"]) + int(knobs["pool_overflow"])
         if knobs["pool"] == "null":
             return None
         return library_default if knobs["pool"] == "default" else knobs[knob]
@@ -172,6 +97,17 @@ def _on(study: str, knob: str, otherwise: Value | None = None) -> Callable[[Knob
     return expected
 
 
+def _names(knobs: Knobs, knob: str) -> bool:
+    endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
+    return endpoint is not None and knob in endpoint.knobs
+
+
+def _needs_postgres(knobs: Knobs) -> str | None:
+    if _names(knobs, "database") and knobs["database"] != "postgres":
+        return "this study's statements are PostgreSQL's: it needs database = postgres"
+    return None
+
+
 _POOL_IDLE = "pool = {value} has no size to set here; use pool = queue"
 
 KNOBS: dict[str, Knob] = {
@@ -184,7 +120,17 @@ KNOBS: dict[str, Knob] = {
             "",
             "what the load calls: the shop's weighted mix, or one path of a published study",
             Proof("endpoint", _routes),
+            clash=_needs_postgres,
             scope="service",
+        ),
+        Knob(
+            "fib",
+            15,
+            (0, 35),
+            "n",
+            "the simulation study's recursion: which Fibonacci number a request computes",
+            Proof("fib", lambda knobs: knobs["fib"] if _names(knobs, "fib") else None),
+            scope="study",
         ),
         Knob(
             "handlers",
@@ -287,13 +233,10 @@ KNOBS: dict[str, Knob] = {
             10,
             (0, 500),
             "connections a worker",
-            "connections pool = queue may open beyond pool_size",
+            "connections pool = queue may open beyond pool_size; a bare driver's pool "
+            "has one bound, the sum of both",
             Proof("pool_overflow", _pool_shape("pool_overflow", 10)),
-            lambda knobs: (
-                f"driver = {knobs['driver']} has a pool without overflow"
-                if knobs["driver"] in _BARE
-                else _needs("pool", ("queue",), _POOL_IDLE)(knobs)
-            ),
+            _needs("pool", ("queue",), _POOL_IDLE),
         ),
         Knob(
             "hold",

@@ -19,7 +19,8 @@ from services.mock.profiles import PROFILES, Profile
 from vcpu_ladder.data.scale import Scale
 from vcpu_ladder.durations import parse_duration
 from vcpu_ladder.errors import UsageError
-from vcpu_ladder.knobs import KNOBS, Value
+from vcpu_ladder.knob import Value
+from vcpu_ladder.knobs import KNOBS
 from vcpu_ladder.load import LoadProfile
 from vcpu_ladder.sizes import Size, SizeName, sized
 
@@ -68,6 +69,15 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Stages that differ in one numeric knob only: throughput as a function of it."""
+
+    name: str
+    knob: str
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Ladder:
     """``climb`` lists the stages run by default; the others stand beside them. ``repeats`` a stage."""
 
@@ -81,6 +91,7 @@ class Ladder:
     repeats: int
     upstream_profiles: Mapping[str, Profile]
     sizes: Mapping[SizeName, Size] = field(default_factory=dict)
+    curves: tuple[Curve, ...] = ()
 
     @property
     def root(self) -> Stage:
@@ -169,6 +180,11 @@ class _SizeIn(_Strict):
     knobs: dict[str, str | int] = {}
 
 
+class _CurveIn(_Strict):
+    knob: str
+    stages: Annotated[list[str], Field(min_length=2)]
+
+
 class _File(_Strict):
     title: str
     climb: list[str]
@@ -178,6 +194,7 @@ class _File(_Strict):
     data: _DataIn
     upstream_profiles: dict[str, _ProfileIn] = {}
     sizes: dict[SizeName, _SizeIn] = {}
+    curves: dict[str, _CurveIn] = {}
     baseline: _BaselineIn
     stages: dict[str, _StageIn] = {}
 
@@ -226,6 +243,7 @@ class _Reader:
             repeats=self.file.repeats,
             upstream_profiles=profiles,
             sizes={name: self._size(name, raw, tuple(profiles)) for name, raw in self.file.sizes.items()},
+            curves=tuple(self._curves(stages)),
         )
         for name in ladder.sizes:
             self._checked(f"sizes.{name}", lambda name=name: sized(ladder, name))
@@ -314,6 +332,16 @@ class _Reader:
 
     def _failures_count(self, own: Failures | None) -> bool:
         return (own or self.file.failures) == "counted"
+
+    def _curves(self, stages: Mapping[str, Stage]) -> Iterator[Curve]:
+        for name, raw in self.file.curves.items():
+            where = f"{self.path}: curve {self._id('curves', name)}"
+            if raw.knob not in KNOBS or not KNOBS[raw.knob].numeric:
+                raise UsageError(f"{where}: knob: {raw.knob!r} is no knob with numbers")
+            for stage_id in raw.stages:
+                if stage_id not in stages:
+                    raise UsageError(f"{where}: stages: no stage {stage_id!r}")
+            yield Curve(name, raw.knob, tuple(raw.stages))
 
     def _id(self, where: str, stage_id: str) -> str:
         if not _ID.fullmatch(stage_id):

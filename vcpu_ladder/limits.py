@@ -72,11 +72,6 @@ class Observed:
             return self.study.least_s(self.knobs)
         return self.upstream_share * self.upstream_delay_s
 
-    @property
-    def blocked_s_per_request(self) -> float:
-        """Mean time a request keeps the event loop from everything else, where it waits on it."""
-        return self.study.blocks_s if self.study else self.waiting_s_per_request
-
 
 @dataclass(frozen=True)
 class Limit:
@@ -107,8 +102,8 @@ def _threads(run: Observed) -> float:
 def _loop(run: Observed) -> float:
     # Blocked, not busy: the loop answers late while the CPU has time left.
     samples = run.value("samples")
-    blocks = run.study.blocks_s > 0 if run.study else run.knobs["handlers"] == "blocking"
-    if not blocks or not samples:
+    may_block = run.study.coroutine if run.study else run.knobs["handlers"] == "blocking"
+    if not may_block or not samples:
         return 0.0
     unanswered = run.value("samples_unanswered") / samples
     return max(unanswered, min(1.0, run.value("loop_lag_ms") / 100))
@@ -138,10 +133,19 @@ def _per(capacity: float, seconds: float) -> float | None:
 
 
 def _pool_ceiling(run: Observed) -> float | None:
-    # Held for statements only, a connection's time is not known from outside.
-    if run.knobs["hold"] != "request":
+    # Held for statements only, as studies do, a connection's time is not known from outside.
+    if run.knobs["hold"] != "request" or run.study is not None:
         return None
     return _per(run.value("pool_capacity"), run.waiting_s_per_request + run.cpu_s_per_request)
+
+
+def _loop_ceiling(run: Observed) -> float | None:
+    blocked_s = run.waiting_s_per_request
+    if run.study is not None:
+        blocked_s = run.study.blocks_s
+        if blocked_s == 0:
+            return None  # what else of a study's request keeps the loop is not known from outside
+    return _per(float(run.knobs["workers"]), blocked_s + run.cpu_s_per_request)
 
 
 LIMITS: tuple[Limit, ...] = (
@@ -180,7 +184,7 @@ LIMITS: tuple[Limit, ...] = (
             f"the loop was blocked: {run.value('samples_unanswered'):.0f} of {run.value('samples'):.0f} "
             "samples got no answer"
         ),
-        lambda run: _per(float(run.knobs["workers"]), run.blocked_s_per_request + run.cpu_s_per_request),
+        _loop_ceiling,
     ),
     Limit(
         "other CPUs",

@@ -1,7 +1,7 @@
 """The immutable record of one run, its schema, and where records live.
 
-Schema history: 1, the first; 2 adds ``published_others`` and ``failures_count`` (a record of schema 1
-has neither: nothing else was published of its stage, and its failures made it invalid).
+Schema history: 1, the first; ``service_errors``, ``curves``, ``published_others`` and ``failures_count`` came
+later and are empty in older records.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vcpu_ladder.errors import EnvironmentNotReady
 
-SCHEMA = 2
+SCHEMA = 1
 RECORD = "record.json"
 REFERENCE = "reference"
 
@@ -86,7 +86,11 @@ class LimitResult(_Frozen):
 
 
 class RunRecord(_Frozen):
-    """Everything about one run. Times are UTC, ISO 8601; ``phases_s`` are seconds by phase."""
+    """Everything about one run. Times are UTC, ISO 8601; ``phases_s`` are seconds by phase.
+
+    ``service_errors`` counts the requests that the service refused since its start, by cause; ``curves``
+    names the ladder's curves that the stage is a point of, with the knob of each.
+    """
 
     schema_version: int = SCHEMA
     run_id: str
@@ -120,6 +124,8 @@ class RunRecord(_Frozen):
     workers: list[dict[str, Any]] = []
     figures: Figures | None = None
     samples: dict[str, float | None] = {}
+    service_errors: dict[str, int] = {}
+    curves: dict[str, str] = {}
     upstream: dict[str, Any] = {}
     limit: LimitResult | None = None
     checks: list[CheckResult] = []
@@ -181,7 +187,7 @@ def load_records(results: Path) -> tuple[list[RunRecord], list[str]]:
         try:
             records.append(RunRecord.model_validate(json.loads(path.read_text(encoding="utf-8"))))
         except (ValidationError, ValueError, OSError) as error:
-            complaints.append(f"{path}: not a record of schema 1 to {SCHEMA}: {str(error).splitlines()[0]}")
+            complaints.append(f"{path}: not a record of schema {SCHEMA}: {str(error).splitlines()[0]}")
     return sorted(records, key=lambda record: (record.started_at, record.run_id)), complaints
 
 

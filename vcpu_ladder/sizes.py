@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from vcpu_ladder.knobs import Value
+from vcpu_ladder.knob import Value
 
 if TYPE_CHECKING:
     from vcpu_ladder.ladder import Ladder

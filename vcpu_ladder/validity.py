@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from services.api.studies.catalog import ENDPOINTS
+from services.api.studies.catalog import ENDPOINTS, SHOP
 from vcpu_ladder.record import CheckResult, Figures
 from vcpu_ladder.resolve import ResolvedStage
 from vcpu_ladder.run.sample import Sample
@@ -41,6 +41,7 @@ class Evidence:
     proofs_after: str | None
     worker_requests: Sequence[float]
     environment: Mapping[str, Any]
+    service_errors: Mapping[str, int]
 
     def median(self, column: str) -> float | None:
         return self.medians.get(column)
@@ -59,10 +60,32 @@ class Check:
 def _errors(run: Evidence) -> tuple[bool, str]:
     kinds = ", ".join(f"{kind} {count}" for kind, count in run.figures.failures.items() if count)
     text = f"{run.figures.failed} of {run.figures.failed + run.figures.completed} requests failed"
+    causes = ", ".join(f"{cause.replace('_', ' ')} {count}" for cause, count in run.service_errors.items())
     text += f" ({kinds})" if kinds else ""
+    text += f"; since its start the service refused for {causes}" if causes else ""
     if run.stage.stage.failures_count:
         return True, f"{text}; the stage counts failures as part of its result"
     return run.figures.error_ratio <= MAX_ERROR_RATIO, text
+
+
+def _connections(run: Evidence) -> tuple[bool, str]:
+    if run.stage.knobs["database"] != "postgres":
+        return True, "no database server"
+    seen = [
+        int(value)
+        for sample in run.samples
+        if sample["phase"] == "measure" and (value := sample.get("database_connections")) is not None
+    ]
+    if not seen:
+        return False, "the database server never told of its connections"
+    capacity = run.median("pool_capacity")
+    if capacity and run.stage.knobs["endpoint"] != SHOP:
+        # Beside a study's pool each worker keeps the connection by which the shop's was proven.
+        capacity += int(run.stage.knobs["workers"])
+    text = f"the server saw at most {max(seen)} connections"
+    if not capacity:
+        return True, f"{text}, and there is no pool to bound them"
+    return max(seen) <= capacity, f"{text} of the {capacity:.0f} that the pools may open"
 
 
 def _at_most(
@@ -172,6 +195,7 @@ CHECKS: tuple[Check, ...] = (
         ),
         "a knob changed under load",
     ),
+    Check("connections", "invalid", _connections, "the pools are not what was proven: that is a bug"),
     Check(
         "completed",
         "warning",

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vcpu_ladder.knobs import KNOBS, Value
+from vcpu_ladder.knob import Value
+from vcpu_ladder.knobs import KNOBS
 
 
 class SettingsError(ValueError):

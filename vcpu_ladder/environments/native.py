@@ -28,8 +28,8 @@ from vcpu_ladder.resolve import ResolvedStage
 START_DEADLINE_S = 30.0
 # Each worker imports the service for itself, and they share the one CPU.
 START_DEADLINE_A_WORKER_S = 5.0
-# uvicorn and gunicorn take options from these, and Python its debug modes: a shell profile would change
-# what is measured, and no record would say so.
+# uvicorn, gunicorn and libpq take options from these, and Python its debug modes: a shell profile would
+# change what is measured, and no record would say so.
 _NOT_INHERITED = (
     "API_",
     "MOCK_",
@@ -39,6 +39,7 @@ _NOT_INHERITED = (
     "FORWARDED_ALLOW_IPS",
     "PYTHON",
     "PROMETHEUS_",
+    "PGOPTIONS",
 )
 
 

@@ -16,14 +16,18 @@ SHOP = "shop"
 WAIT_MS = 1000
 TASKS = 3
 _CALLS = ("upstream_timeout_s", "upstream_client", "request_log")
+# The users that the studies ask for, of the published 1,000,000.
+SELECT_USER = 1
+SIMULATION_USER = 821_970
+_POOLS = ("database", "pool_size")
 
 
 @dataclass(frozen=True)
 class Endpoint:
     """One published path. ``waits_s``: a request to the bare path takes at least so long, by what the study
     has it wait for; ``tasks_in_turn`` of ``task_ms`` come on top. It blocks the event loop for ``blocks_s``.
-    ``statements`` and ``upstream_calls`` are of one request. ``knobs`` are those that act on it beside the
-    ones that act on every service.
+    ``statements`` (on PostgreSQL) and ``upstream_calls`` are of one request. ``user`` is the study's default
+    ``user_id``. ``knobs`` are those that act on it beside the ones that act on every service.
     """
 
     path: str
@@ -34,6 +38,7 @@ class Endpoint:
     blocks_s: float = 0.0
     statements: int = 0
     upstream_calls: int = 0
+    user: int | None = None
     knobs: tuple[str, ...] = ()
 
     @property
@@ -84,6 +89,18 @@ ENDPOINTS: dict[str, Endpoint] = {
                 ("/async_independent", True, TASKS),
                 ("/async_dependent", True, TASKS),
                 ("/async_concurrent", True, 1),
+            )
+        ),
+        Endpoint("/sync_select", "select", False, statements=1, user=SELECT_USER, knobs=_POOLS),
+        Endpoint("/async_select", "select", True, statements=1, user=SELECT_USER, knobs=_POOLS),
+        *(
+            Endpoint(
+                path, "simulation", coroutine, statements=2, user=SIMULATION_USER, knobs=(*_POOLS, "fib")
+            )
+            for path, coroutine in (
+                ("/sync_simulation", False),
+                ("/async_simulation", True),
+                ("/async_simulation_to_thread", True),
             )
         ),
     )

@@ -93,7 +93,7 @@ def _answer(response: httpx.Response) -> Response:
     return Response(response.content, media_type="application/json")
 
 
-def http_io_study(settings: Settings, meter: Meter) -> Study:
+def make_study(settings: Settings, meter: Meter) -> Study:
     calls = Calls(settings, meter)
     path = json_file.write(settings.sqlite_path.parent)
     router = APIRouter()

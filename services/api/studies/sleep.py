@@ -11,6 +11,8 @@ import time
 import anyio
 from fastapi import APIRouter
 
+from services.api.meter import Meter
+from services.api.settings import Settings
 from services.api.studies.study import Study
 
 router = APIRouter()
@@ -49,5 +51,5 @@ async def async_endpoint_mix_processing(ms: int = 500) -> dict[str, int]:
     return {"wait_ms": ms}
 
 
-def sleep_study() -> Study:
+def make_study(_settings: Settings, _meter: Meter) -> Study:
     return Study(router)

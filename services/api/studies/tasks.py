@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from services.api.meter import Meter
 from services.api.settings import Settings
 from services.api.studies.catalog import TASKS
 from services.api.studies.study import Study
@@ -28,7 +29,7 @@ class Tasks:
         return given + 1
 
 
-def tasks_study(settings: Settings) -> Study:
+def make_study(settings: Settings, _meter: Meter) -> Study:
     tasks = Tasks(settings.number("task_ms"))
     router = APIRouter()
 
