@@ -14,7 +14,7 @@ from collections.abc import Callable
 from services.api.sqlite_profiles import SQLITE_PROFILES, reported_pragmas
 from services.api.studies.catalog import ENDPOINTS, SHOP, study_kinds
 from services.mock.profiles import PROFILES as UPSTREAM_PROFILES
-from vcpu_ladder.knob import Knob, Knobs, Proof
+from vcpu_ladder.knob import Knob, Knobs, Proof, Value
 
 
 def _needs(knob: str, values: tuple[str, ...], reason: str) -> Callable[[Knobs], str | None]:
@@ -85,6 +85,16 @@ def _client_class(knobs: Knobs) -> str:
 def _routes(knobs: Knobs) -> dict[str, str]:
     endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
     return study_kinds(endpoint.study) if endpoint else {}
+
+
+def _on(study: str, knob: str, otherwise: Value | None = None) -> Callable[[Knobs], object]:
+    """What a study's knob must show there, and elsewhere."""
+
+    def expected(knobs: Knobs) -> object:
+        endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
+        return knobs[knob] if endpoint is not None and endpoint.study == study else otherwise
+
+    return expected
 
 
 def _names(knobs: Knobs, knob: str) -> bool:
@@ -288,6 +298,33 @@ KNOBS: dict[str, Knob] = {
             "CPUs the service may use, by affinity",
             Proof("cpus", lambda knobs: knobs["cpus"]),
             scope="service",
+        ),
+        Knob(
+            "task_ms",
+            5000,
+            (10, 60_000),
+            "ms",
+            "length of each of the three tasks of the tasks study",
+            Proof("task_ms", _on("tasks", "task_ms")),
+            scope="study",
+        ),
+        Knob(
+            "upstream_client",
+            "request",
+            ("request", "reused"),
+            "",
+            "the HTTP I/O study's client of the upstream: made for each request, or once a worker",
+            Proof("upstream_client", _on("http-io", "upstream_client")),
+            scope="study",
+        ),
+        Knob(
+            "request_log",
+            "off",
+            ("off", "on"),
+            "",
+            "the HTTP I/O study's logging middleware, which tells the threads alive and created",
+            Proof("request_log", _on("http-io", "request_log", "off")),
+            scope="study",
         ),
     )
 }

@@ -22,6 +22,7 @@ from vcpu_ladder.errors import UsageError
 from vcpu_ladder.knob import Value
 from vcpu_ladder.knobs import KNOBS
 from vcpu_ladder.load import LoadProfile
+from vcpu_ladder.sizes import Size, SizeName, sized
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,40}")
 
@@ -89,6 +90,7 @@ class Ladder:
     scale: Scale
     repeats: int
     upstream_profiles: Mapping[str, Profile]
+    sizes: Mapping[SizeName, Size] = field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
 
     @property
@@ -169,6 +171,15 @@ class _ProfileIn(_Strict):
     p99_ms: float
 
 
+class _SizeIn(_Strict):
+    users: int | None = None
+    ramp: str | None = None
+    warmup: str | None = None
+    measure: str | None = None
+    timeout: str | None = None
+    knobs: dict[str, str | int] = {}
+
+
 class _CurveIn(_Strict):
     knob: str
     stages: Annotated[list[str], Field(min_length=2)]
@@ -182,6 +193,7 @@ class _File(_Strict):
     load: _LoadIn
     data: _DataIn
     upstream_profiles: dict[str, _ProfileIn] = {}
+    sizes: dict[SizeName, _SizeIn] = {}
     curves: dict[str, _CurveIn] = {}
     baseline: _BaselineIn
     stages: dict[str, _StageIn] = {}
@@ -220,7 +232,7 @@ class _Reader:
         for wanted in self.file.climb:
             if wanted not in stages:
                 raise UsageError(f"{self.path}: climb: no stage {wanted!r}")
-        return Ladder(
+        ladder = Ladder(
             name=self.path.stem,
             path=self.path,
             title=self.file.title,
@@ -230,8 +242,12 @@ class _Reader:
             scale=self._checked("data.scale", lambda: Scale(self.file.data.scale)),
             repeats=self.file.repeats,
             upstream_profiles=profiles,
+            sizes={name: self._size(name, raw, tuple(profiles)) for name, raw in self.file.sizes.items()},
             curves=tuple(self._curves(stages)),
         )
+        for name in ladder.sizes:
+            self._checked(f"sizes.{name}", lambda name=name: sized(ladder, name))
+        return ladder
 
     def _checked(self, where: str, make: Any) -> Any:
         try:
@@ -250,6 +266,17 @@ class _Reader:
                 f"{self.path}: upstream_profiles.{taken[0]}: that name is the mock's own; use another"
             )
         return {**PROFILES, **own}
+
+    def _size(self, name: str, raw: _SizeIn, profiles: tuple[str, ...]) -> Size:
+        where = f"sizes.{name}"
+        fields = {"ramp": "ramp_s", "warmup": "warmup_s", "measure": "measure_s", "timeout": "timeout_s"}
+        load: dict[str, Any] = {} if raw.users is None else {"users": raw.users}
+        for key, field_name in fields.items():
+            text = getattr(raw, key)
+            if text is not None:
+                load[field_name] = self._checked(where, lambda text=text: parse_duration(text))
+        knobs = {knob: self._value(where, knob, value, profiles) for knob, value in raw.knobs.items()}
+        return Size(load, knobs)
 
     def _load(self) -> LoadProfile:
         raw = self.file.load

@@ -69,7 +69,7 @@ class Observed:
     def waiting_s_per_request(self) -> float:
         """Mean time a request spends parked: on the upstream, or on what its study has it wait for."""
         if self.study is not None:
-            return self.study.waits_s
+            return self.study.least_s(self.knobs)
         return self.upstream_share * self.upstream_delay_s
 
 
@@ -116,7 +116,7 @@ def _pool(run: Observed) -> float:
 
 def _parked_column(run: Observed) -> str:
     # What waits inside the service is in flight there; nothing else that is full comes after this limit.
-    return "in_flight" if run.study and run.study.waits_s else "mock_in_flight"
+    return "in_flight" if run.study and run.study.least_s(run.knobs) else "mock_in_flight"
 
 
 def _other_cpus(run: Observed) -> float:
@@ -140,10 +140,12 @@ def _pool_ceiling(run: Observed) -> float | None:
 
 
 def _loop_ceiling(run: Observed) -> float | None:
-    # How much of a study's wait blocks the loop is not known from outside.
+    blocked_s = run.waiting_s_per_request
     if run.study is not None:
-        return None
-    return _per(float(run.knobs["workers"]), run.waiting_s_per_request + run.cpu_s_per_request)
+        blocked_s = run.study.blocks_s
+        if blocked_s == 0:
+            return None  # what else of a study's request keeps the loop is not known from outside
+    return _per(float(run.knobs["workers"]), blocked_s + run.cpu_s_per_request)
 
 
 LIMITS: tuple[Limit, ...] = (

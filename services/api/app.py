@@ -74,6 +74,8 @@ def make_app(settings: Settings) -> FastAPI:
     _add_own_routes(app)
     add_error_handlers(app, meter)
     metrics.instrument(app, settings.word("instrumentation"))
+    for middleware in study.middleware if study is not None else ():
+        app.add_middleware(middleware)
     app.add_middleware(CountRequests, meter=meter)
     return app
 

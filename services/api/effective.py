@@ -21,6 +21,7 @@ from services.api.db.choose import AnyAsyncDatabase
 from services.api.handlers.shop import AsyncShop, SyncShop
 from services.api.meter import OWN_PATHS
 from services.api.metrics import ObserveLatency
+from services.api.studies.request_log import RequestLog
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -56,6 +57,7 @@ async def effective(app: FastAPI) -> dict[str, Any]:
             "upstream_timeout_s": _client_timeout(shop),
             "instrumentation": _instrumentation(app),
             "cpus": _cpus(),
+            "request_log": _request_log(app),
             "endpoint": _study_routes(app),
             **(app.state.study.proofs() if app.state.study else {}),
         },
@@ -149,6 +151,11 @@ def _instrumentation(app: FastAPI) -> str:
     if any(getattr(cls, "__module__", "").startswith("prometheus_fastapi_instrumentator") for cls in classes):
         return "instrumentator"
     return "none"
+
+
+def _request_log(app: FastAPI) -> str:
+    classes: list[Any] = [middleware.cls for middleware in app.user_middleware]
+    return "on" if RequestLog in classes else "off"
 
 
 def _cpus() -> int | None:

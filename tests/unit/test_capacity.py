@@ -17,7 +17,7 @@ SLEEP = paths.LADDERS / "sleep.toml"
 
 def test_a_user_of_the_shop_may_hold_an_upstream_connection_too() -> None:
     assert open_files_needed(stage("v2", users=1000)) - open_files_needed(stage("v2", users=500)) == 1000
-    studies = [open_files_needed(stage("async", SLEEP, users=users)) for users in (500, 1000)]
+    studies = [open_files_needed(stage("async-w1", SLEEP, users=users)) for users in (500, 1000)]
     assert studies[1] - studies[0] == 500
 
 

@@ -106,7 +106,7 @@ def test_failures_that_a_stage_counts_stand_in_its_result() -> None:
 
 
 def test_an_endpoint_without_upstream_needs_none_of_its_timers() -> None:
-    silent = evidence(stage=stage("async", SLEEP), medians={"mock_timer_error_p99_ms": None})
+    silent = evidence(stage=stage("async-w1", SLEEP), medians={"mock_timer_error_p99_ms": None})
     assert [result.name for result in judge(silent) if not result.ok] == []
 
 
@@ -115,10 +115,10 @@ def test_a_studys_threads_and_parked_users_are_its_limits() -> None:
         resolved = stage(name, SLEEP)
         return Observed(resolved.knobs, 100, figures(rps), {"rps": rps, **medians}, 0.0, 0.0)
 
-    threads = find_limit(seen("sync", 40, threads_total=40, threads_borrowed=40, threads_waiting=60))
+    threads = find_limit(seen("sync-w1", 40, threads_total=40, threads_borrowed=40, threads_waiting=60))
     assert threads is not None
     assert (threads.name, threads.ceiling_rps) == ("threads", 40)
-    parked = find_limit(seen("async", 100, in_flight=100))
+    parked = find_limit(seen("async-w1", 100, in_flight=100))
     assert parked is not None
     assert (parked.name, parked.ceiling_rps) == ("parked requests", 100)
 

@@ -26,6 +26,8 @@ from vcpu_ladder.postgres.steps import OnProgress
 from vcpu_ladder.resolve import ResolvedStage
 
 START_DEADLINE_S = 30.0
+# Each worker imports the service for itself, and they share the one CPU.
+START_DEADLINE_A_WORKER_S = 5.0
 # uvicorn, gunicorn and libpq take options from these, and Python its debug modes: a shell profile would
 # change what is measured, and no record would say so.
 _NOT_INHERITED = (
@@ -198,7 +200,8 @@ class NativeEnvironment:
             },
         )
         url = f"http://127.0.0.1:{self.ports.service}/healthz"
-        service.wait_until(answers(url), "its first answer", START_DEADLINE_S)
+        deadline_s = START_DEADLINE_S + START_DEADLINE_A_WORKER_S * int(stage.knobs["workers"])
+        service.wait_until(answers(url), "its first answer", deadline_s)
         self._stack = NativeStack(self, run_id, folder, cpus, upstream, service, data)
         return self._stack
 

@@ -5,10 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from services.api.studies.catalog import ENDPOINTS
+from services.api.studies import json_file
+from services.api.studies.catalog import ENDPOINTS, TASKS, WAIT_MS
 from vcpu_ladder.data.scale import STATUSES
 from vcpu_ladder.resolve import ResolvedStage
 from vcpu_ladder.run.expectation import Expectation
+
+
+def _slept(stage: ResolvedStage, body: Any) -> bool:
+    return bool(body == {"wait_ms": 500 if "mix" in called_path(stage) else 1000})
+
+
+def _fetched_or_read(stage: ResolvedStage, body: Any) -> bool:
+    if ENDPOINTS[called_path(stage)].upstream_calls:
+        return bool(body["delay_ms"] == WAIT_MS)
+    return bool(body == json_file.content())
+
+
+def _done(stage: ResolvedStage, body: Any) -> bool:
+    dependent = called_path(stage) == "/async_dependent"
+    return bool(body == {"results": list(range(1, TASKS + 1)) if dependent else [1] * TASKS})
 
 
 def _selected(_: ResolvedStage, body: Any) -> bool:
@@ -38,9 +54,11 @@ def fibonacci(n: int) -> int:
 
 # By study: whether a body is right for the stage.
 _BODIES: dict[str, Callable[[ResolvedStage, Any], bool]] = {
+    "http-io": _fetched_or_read,
+    "sleep": _slept,
+    "tasks": _done,
     "select": _selected,
     "simulation": _simulated,
-    "sleep": lambda stage, body: bool(body == {"wait_ms": 1000}),
 }
 
 
@@ -65,6 +83,6 @@ def expectations(stage: ResolvedStage) -> list[Expectation]:
             statements=endpoint.statements,
             upstream_calls=endpoint.upstream_calls,
             right=lambda body: right(stage, body),
-            waits_s=endpoint.waits_s,
+            waits_s=endpoint.least_s(stage.knobs),
         )
     ]

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from services.api.studies.catalog import ENDPOINTS
 from vcpu_ladder.environments.base import Environment, Stack
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted, LadderError, RunInvalid, Unproven
 from vcpu_ladder.events import Listener, Moment
@@ -42,6 +43,8 @@ from vcpu_ladder.validity import Evidence, judge
 
 # A service with a backlog of blocking requests answers only when it is through.
 _AFTER_LOAD_DEADLINE_S = 45.0
+# Connections are not spread evenly: one worker may have so many times its share of them.
+_UNEVEN = 3.0
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,8 @@ def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> No
         (run.folder / "upstream.csv").write_text(log, encoding="utf-8")
     alive = set(stack.usage().service_pids)
     try:
-        workers = see_workers(stack.service_url, int(stage.knobs["workers"]), _AFTER_LOAD_DEADLINE_S)
+        deadline_s = _AFTER_LOAD_DEADLINE_S + _blocked_backlog_s(stage)
+        workers = see_workers(stack.service_url, int(stage.knobs["workers"]), deadline_s)
         proofs = prove(stage, workers, run.upstream, run.pinned, stack.activity())
         run.proofs_after = broken(proofs)
         run.pids_after = [worker["pid"] for worker in workers]
@@ -214,6 +218,14 @@ def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> No
     except (EnvironmentNotReady, httpx.HTTPError) as error:
         run.proofs_after = f"after the load: {error or type(error).__name__}"
         run.pids_after = [worker["pid"] for worker in run.workers if worker["pid"] in alive]
+
+
+def _blocked_backlog_s(stage: ResolvedStage) -> float:
+    """Seconds that requests left behind by a load keep the event loops of a blocking endpoint busy."""
+    endpoint = ENDPOINTS.get(str(stage.knobs["endpoint"]))
+    if endpoint is None:
+        return 0.0
+    return _UNEVEN * stage.load.users * endpoint.blocks_s / int(stage.knobs["workers"])
 
 
 def _finish(run: _Run, status: Status, error: LadderError | None) -> RunRecord:

@@ -143,6 +143,11 @@ def newest(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if first.setdefault(row.ladder, row.setting) == row.setting]
 
 
+def by_name(rows: Sequence[Row]) -> dict[str, Row]:
+    """The newest rows by ``ladder/stage``: one setting a ladder."""
+    return {f"{row.ladder}/{row.stage}": row for row in newest(rows)}
+
+
 def _row(setting: Setting, runs: Sequence[RunRecord], groups: _Groups) -> Row:
     last = runs[-1]
     valid = [run for run in runs if run.valid and run.figures is not None]

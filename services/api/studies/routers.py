@@ -13,9 +13,11 @@ from services.api.studies.study import Study
 
 # Each module has ``make_study(settings, meter) -> Study``.
 STUDIES: dict[str, str] = {
+    "http-io": "services.api.studies.http_io",
     "select": "services.api.studies.select",
     "simulation": "services.api.studies.simulation",
     "sleep": "services.api.studies.sleep",
+    "tasks": "services.api.studies.tasks",
 }
 
 
