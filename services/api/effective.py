@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -18,6 +19,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.api import gunicorn_conf
+from services.api.cgroup import read_cgroup
 from services.api.db.async_database import AsyncDatabase
 from services.api.handlers.shop import AsyncShop, SyncShop
 from services.api.metrics import ObserveLatency, pool_state
@@ -36,6 +38,7 @@ async def effective(app: FastAPI) -> dict[str, Any]:
     pool = pool_state(shop.database.sync_engine)
     client = type(shop.upstream.client)
     loop = type(asyncio.get_running_loop())
+    cgroup = read_cgroup()
     return {
         "pid": os.getpid(),
         "parent_pid": os.getppid(),
@@ -57,6 +60,7 @@ async def effective(app: FastAPI) -> dict[str, Any]:
             "python": platform.python_version(),
             "loop": f"{loop.__module__}.{loop.__name__}",
             "affinity": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+            "cgroup": asdict(cgroup) if cgroup else None,
         },
     }
 

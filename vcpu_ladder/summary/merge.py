@@ -41,6 +41,8 @@ class Setting:
             environment.get("pinned"),
             len(environment.get("other_cpus", ())),
             record.source.get("packages"),
+            # Prometheus asks the service each second on its own CPU: watched runs are slower.
+            *(["live view"] if environment.get("live_view") else []),
         ]
         return cls(
             ladder=record.ladder,
