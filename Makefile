@@ -58,7 +58,7 @@ test: $(VENV)/.installed-dev ## Set up and pass the tests (unit, golden, end to 
 	@$(VENV)/bin/python -m pytest
 
 .PHONY: test-unit
-test-unit: $(VENV)/.installed-dev ## Only the tests without processes: a few seconds
+test-unit: $(VENV)/.installed-dev ## Only the tests without servers and processes: a few seconds
 	@$(VENV)/bin/python -m pytest tests/unit
 
 .PHONY: check
