@@ -14,23 +14,19 @@ import math
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import httpx
 import yaml
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.cog.plugins import register_default_plugins
-from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.panels import DASHBOARDS, Needs
+from grafana.schema import schema_faults
 
 HOME = Path(__file__).parent
 NEEDS = tuple(word for word in get_args(Needs) if word)
-# The Prometheus plugin's own keys of an annotation: Grafana's model leaves them to the plugin.
-_PLUGIN_KEYS = {"step", "titleFormat", "textFormat"}
 _TIMEOUT_S = 10.0
 
 
@@ -49,31 +45,6 @@ def load(folder: Path = HOME / "dashboards") -> dict[str, dict[str, Any]]:
     return {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
 
 
-def schema_faults(raw: dict[str, Any]) -> list[str]:
-    """Keys that Grafana's model does not know, or would write otherwise: one line each."""
-    register_default_plugins()
-    try:
-        modelled = json.loads(JSONEncoder().encode(Dashboard.from_json(raw)))
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        return [f"not a dashboard: {type(error).__name__}: {error}"]
-    return list(_differences(raw, modelled, ""))
-
-
-def _differences(ours: Any, modelled: Any, path: str) -> Iterator[str]:
-    if isinstance(ours, dict) and isinstance(modelled, dict):
-        for key, value in ours.items():
-            here = f"{path}.{key}"
-            if key in modelled:
-                yield from _differences(value, modelled[key], here)
-            elif not (path.startswith(".annotations.list[") and key in _PLUGIN_KEYS):
-                yield f"{here}: unknown to Grafana's model"
-    elif isinstance(ours, list) and isinstance(modelled, list) and len(ours) == len(modelled):
-        for index, (one, other) in enumerate(zip(ours, modelled, strict=True)):
-            yield from _differences(one, other, f"{path}[{index}]")
-    elif ours != modelled:
-        yield f"{path}: {ours!r}, in Grafana's model {modelled!r}"
-
-
 def provisioned_uids(folder: Path = HOME / "provisioning" / "datasources") -> set[str]:
     sources = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in folder.glob("*.yml")]
     return {source["uid"] for content in sources for source in content["datasources"]}
@@ -86,7 +57,7 @@ def unresolved(raw: Any, uids: set[str], path: str = "") -> list[str]:
     if not isinstance(raw, dict):
         return []
     faults = [fault for key, value in raw.items() for fault in unresolved(value, uids, f"{path}.{key}")]
-    if "expr" in raw or ("query" in raw and "type" in raw):
+    if "expr" in raw or "targets" in raw or ("query" in raw and "type" in raw):
         uid = (raw.get("datasource") or {}).get("uid")
         if uid not in uids:
             faults.append(f"{path}: datasource {uid!r} is not provisioned: {', '.join(sorted(uids))}")
@@ -126,8 +97,8 @@ def _filled(expr: str) -> str:
     return filled
 
 
-def has_data(prometheus: str, asked: Asked, since_s: int) -> bool:
-    """Whether any series has a finite value in the last ``since_s`` seconds.
+def has_data(prometheus: httpx.Client, asked: Asked, since_s: int) -> bool:
+    """Whether any series has a finite value in the last ``since_s`` seconds; the client's base is Prometheus.
 
     Raises httpx.HTTPError when Prometheus does not answer, ValueError when it refuses the query.
     """
@@ -137,9 +108,7 @@ def has_data(prometheus: str, asked: Asked, since_s: int) -> bool:
         path, when = "query", {"time": f"{now}"}
     else:
         path, when = "query_range", {"start": f"{now - since_s}", "end": f"{now}", "step": "1"}
-    answer = httpx.post(
-        f"{prometheus}/api/v1/{path}", data={"query": expr, **when}, timeout=_TIMEOUT_S, trust_env=False
-    ).json()
+    answer = prometheus.post(f"/api/v1/{path}", data={"query": expr, **when}).json()
     if answer["status"] != "success":
         raise ValueError(f"{asked.where}: {answer['error']}")
     return any(
@@ -157,7 +126,7 @@ def faults_of_files() -> list[str]:
     return faults
 
 
-def _ask_all(prometheus: str, without: Sequence[str], since_s: int) -> list[str]:
+def _ask_all(prometheus: httpx.Client, without: Sequence[str], since_s: int) -> list[str]:
     """Prints a line a query. Returns those that should have data and have none."""
     empty = []
     for raw in load().values():
@@ -188,8 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     faults = faults_of_files()
     if options.prometheus and not faults:
         try:
-            faults = _ask_all(options.prometheus.rstrip("/"), options.without, options.since)
-        except httpx.HTTPError as error:
+            with httpx.Client(base_url=options.prometheus, timeout=_TIMEOUT_S, trust_env=False) as client:
+                faults = _ask_all(client, options.without, options.since)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             print(f"error: no Prometheus answers at {options.prometheus}: {error}", file=sys.stderr)
             return 3
         except ValueError as error:

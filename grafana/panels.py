@@ -80,7 +80,7 @@ LIVE = (
     Panel(
         "Latency by the server",
         "s",
-        "From the service's own histogram: what k6 sees beyond it is time before the service took the request.",
+        "From the service's own histogram: what k6 sees beyond it is time before the service took it.",
         _quantiles("server_latency_seconds"),
     ),
     Panel(
