@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/vcpu-ladder
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 # Knobs of the harness: make stage-v2 MEASURE=10s. Given on the command line, they reach the command.
-export MEASURE WARMUP REPEATS USERS STAGES ENVIRONMENT SERVICE_PORT UPSTREAM_PORT K6_API_PORT PROMETHEUS_URL
+export MEASURE WARMUP REPEATS USERS STAGES ENVIRONMENT SERVICE_PORT UPSTREAM_PORT K6_API_PORT
 
 .PHONY: help
 help: ## Show this menu

@@ -80,7 +80,8 @@ LIVE = (
     Panel(
         "Latency by the server",
         "s",
-        "From the service's own histogram: what k6 sees beyond it is time before the service took it.",
+        "From the service's own histogram, none with instrumentation = none. What k6 sees beyond it is time "
+        "before the service took the request.",
         _quantiles("server_latency_seconds"),
     ),
     Panel(
