@@ -6,12 +6,12 @@ RUN := $(VENV)/bin/vcpu-ladder
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 # Knobs of the harness: make stage-v2 MEASURE=10s. Given on the command line, they reach the command.
-export MEASURE WARMUP REPEATS USERS STAGES ENVIRONMENT SERVICE_PORT UPSTREAM_PORT K6_API_PORT
+export MEASURE WARMUP REPEATS USERS STAGES SCALE ENVIRONMENT SERVICE_PORT UPSTREAM_PORT K6_API_PORT POSTGRES_PORT
 
 .PHONY: help
 help: ## Show this menu
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
-	@echo; echo 'Variables: MEASURE=30s WARMUP=15s REPEATS=3 USERS=200 STAGES=v1,v2 SERVICE_PORT=8000 PYTHON=python3.13'
+	@echo; echo 'Variables: MEASURE=30s WARMUP=15s REPEATS=3 USERS=200 STAGES=v1,v2 SCALE=0.01 SERVICE_PORT=8000 PYTHON=python3.13'
 
 .PHONY: setup
 setup: $(VENV)/.installed ## Make the virtual environment with everything a climb needs

@@ -8,7 +8,8 @@ from rich import box
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-from vcpu_ladder.summary.export import cells, describe
+from vcpu_ladder.summary.curve import curves
+from vcpu_ladder.summary.export import cells, curve_line, describe
 from vcpu_ladder.summary.merge import Row
 
 # Name, and from what width of the terminal on it is shown; the order is that of ``export.cells``. The limit
@@ -46,6 +47,8 @@ def print_rows(rows: Sequence[Row], console: Console) -> None:
                 console.print(f"{row.stage}: {row.limit}: {row.limit_evidence}{ceiling}", highlight=False)
             for note in row.notes:
                 console.print(f"{row.stage}: note: {note}", highlight=False)
+        for curve in curves(mine):
+            console.print(curve_line(curve), highlight=False)
 
 
 def _table(title: str, lines: Sequence[Sequence[str]], width: int) -> Table:
