@@ -3,11 +3,11 @@
 import exec from 'k6/execution';
 import http from 'k6/http';
 import { sleep } from 'k6';
-import { readConfig } from './lib/config.js';
+import { readConfig, readRows } from './lib/config.js';
 import { Measure, TREND_STATS, VALIDITY, scenarios, summaryOf } from './lib/measure.js';
 import { pick, placeOfHundred } from './lib/random.js';
 
-const config = readConfig();
+const config = { ...readConfig(), rows: readRows() };
 
 // Requests of each kind in a block of 100. Every block holds exactly this mix, in an order of its own:
 // the share of upstream calls (35 %) then adds no noise to a run of few requests. Writes are few because

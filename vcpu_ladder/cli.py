@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from vcpu_ladder import paths
+from vcpu_ladder import cli_replicate, paths
+from vcpu_ladder.cli_audit import auditing
 from vcpu_ladder.cli_reading import reading, tell_cleaned, write_summary
 from vcpu_ladder.climb import climb as climb_jobs
 from vcpu_ladder.climb import loaded_s, schedule
@@ -26,6 +27,7 @@ from vcpu_ladder.progress import Progress
 from vcpu_ladder.record import RunRecord, load_records
 from vcpu_ladder.resolve import resolve, resolve_all
 from vcpu_ladder.run.stage import Job
+from vcpu_ladder.sizes import sized
 from vcpu_ladder.summary.merge import Setting, merge
 from vcpu_ladder.summary.terminal import print_rows
 
@@ -38,6 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(reading)
+app.add_typer(auditing)
 
 ENVIRONMENTS: dict[str, Callable[[], Environment]] = {"native": NativeEnvironment}
 
@@ -51,6 +54,9 @@ Data = Annotated[
     ),
 ]
 Repeats = Annotated[str | None, typer.Option(help="Fresh runs of each stage, interleaved.", envvar="REPEATS")]
+Full = Annotated[
+    bool, typer.Option("--full", help="The published sizes, where the ladder has them.", envvar="FULL")
+]
 Where = Annotated[str | None, typer.Option("--environment", help="native.", envvar="ENVIRONMENT")]
 
 
@@ -69,13 +75,14 @@ def climb_command(
     users: Users = None,
     scale: Data = None,
     repeats: Repeats = None,
+    full: Full = False,
     environment: Where = None,
 ) -> None:
     """Run a ladder's stages, interleaved and repeated, then print the comparison table.
 
     Example: vcpu-ladder climb main --stages v1,v2 --measure 10s --repeats 5
     """
-    loaded = _ladder(ladder, scale)
+    loaded = _ladder(ladder, scale, full)
     resolve_all(loaded)
     wanted = (
         [stage.strip() for stage in stages.split(",")]
@@ -110,6 +117,7 @@ def run_command(
     users: Users = None,
     scale: Data = None,
     repeats: Repeats = None,
+    full: Full = False,
     environment: Where = None,
 ) -> None:
     """Run one stage, and print its row beside its parent's latest comparable record.
@@ -121,7 +129,7 @@ def run_command(
         raise UsageError(
             f"{stage!r} is not LADDER/STAGE, for example main/v2", next_command="vcpu-ladder list"
         )
-    loaded = _ladder(name, scale)
+    loaded = _ladder(name, scale, full)
     resolved = resolve(loaded, stage_id, _load(loaded, warmup, measure, users))
     jobs = schedule([resolved], _whole("repeats", repeats, 1), paths.RESULTS)
     err.print(f"{resolved.name}: {resolved.load.describe()}", highlight=False)
@@ -141,9 +149,9 @@ def run_command(
     _complain_about(records)
 
 
-def _ladder(name: str, scale: str | None) -> Ladder:
+def _ladder(name: str, scale: str | None, full: bool) -> Ladder:
     path = Path(name) if name.endswith(".toml") else paths.LADDERS / f"{name}.toml"
-    loaded = load_ladder(path)
+    loaded = sized(load_ladder(path), "full") if full else load_ladder(path)
     if scale is None:
         return loaded
     try:
@@ -216,6 +224,9 @@ def _complain_about(records: Sequence[RunRecord]) -> None:
         "\n".join(reason[1:]) or None,
         next_command=f"read {paths.RESULTS / first.ladder / first.stage / first.run_id}",
     )
+
+
+cli_replicate.register(app, _environment)
 
 
 def main() -> None:

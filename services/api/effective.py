@@ -11,19 +11,24 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 from fastapi.routing import APIRoute
 
 from services.api import gunicorn_conf
+from services.api.cgroup import read_cgroup
 from services.api.db.choose import AnyAsyncDatabase
 from services.api.handlers.shop import AsyncShop, SyncShop
+from services.api.meter import OWN_PATHS
 from services.api.metrics import ObserveLatency
+from services.api.studies.request_log import RequestLog
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+_SHOP_PATHS = ("/products", "/orders", "/checkout")
 _ONE = "SELECT 1 AS one"
 _PRAGMAS = ("journal_mode", "synchronous", "cache_size", "mmap_size", "temp_store", "busy_timeout")
 
@@ -35,6 +40,7 @@ async def effective(app: FastAPI) -> dict[str, Any]:
     pool = shop.database.pool_state()
     client = type(shop.upstream.client)
     loop = type(asyncio.get_running_loop())
+    cgroup = read_cgroup()
     return {
         "pid": os.getpid(),
         "parent_pid": os.getppid(),
@@ -54,11 +60,15 @@ async def effective(app: FastAPI) -> dict[str, Any]:
             "upstream_timeout_s": _client_timeout(shop),
             "instrumentation": _instrumentation(app),
             "cpus": _cpus(),
+            "request_log": _request_log(app),
+            "endpoint": _study_routes(app),
+            **(app.state.study.proofs() if app.state.study else {}),
         },
         "facts": {
             "python": platform.python_version(),
             "loop": f"{loop.__module__}.{loop.__name__}",
             "affinity": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+            "cgroup": asdict(cgroup) if cgroup else None,
         },
     }
 
@@ -68,7 +78,7 @@ def _handlers(app: FastAPI, shop: SyncShop | AsyncShop) -> str:
     workload = {
         inspect.iscoroutinefunction(route.endpoint)
         for route in _mounted(app.routes)
-        if route.path.startswith(("/products", "/orders", "/checkout"))
+        if route.path.startswith(_SHOP_PATHS)
     }
     awaiting = isinstance(shop.database, AnyAsyncDatabase)
     if workload == {False} and not awaiting:
@@ -76,6 +86,15 @@ def _handlers(app: FastAPI, shop: SyncShop | AsyncShop) -> str:
     if workload == {True}:
         return "async" if awaiting else "blocking"
     return f"mixed: coroutine {sorted(workload)}, awaiting database {awaiting}"
+
+
+def _study_routes(app: FastAPI) -> dict[str, str]:
+    """{path: kind of function} of what is mounted beside the shop; empty where the shop is all there is."""
+    return {
+        route.path: "async def" if inspect.iscoroutinefunction(route.endpoint) else "def"
+        for route in _mounted(app.routes)
+        if not route.path.startswith(_SHOP_PATHS) and route.path not in OWN_PATHS
+    }
 
 
 def _mounted(routes: Sequence[Any]) -> Iterator[APIRoute]:
@@ -136,6 +155,11 @@ def _instrumentation(app: FastAPI) -> str:
     if any(getattr(cls, "__module__", "").startswith("prometheus_fastapi_instrumentator") for cls in classes):
         return "instrumentator"
     return "none"
+
+
+def _request_log(app: FastAPI) -> str:
+    classes: list[Any] = [middleware.cls for middleware in app.user_middleware]
+    return "on" if RequestLog in classes else "off"
 
 
 def _cpus() -> int | None:

@@ -15,16 +15,20 @@ from typing import Any
 
 from vcpu_ladder import paths
 from vcpu_ladder.environments.base import Activity, Usage
+from vcpu_ladder.environments.capacity import require_capacity
 from vcpu_ladder.environments.host import Cpus, Ports, free_port, port_is_free, require_k6
 from vcpu_ladder.environments.native_data import LiveData, external_server, live_data, prepare
 from vcpu_ladder.environments.processes import Leashed, answers, cpus_seconds
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.knobs import KNOBS
+from vcpu_ladder.live import LiveView, run_labels
 from vcpu_ladder.load import MOCK_SEED
 from vcpu_ladder.postgres.steps import OnProgress
 from vcpu_ladder.resolve import ResolvedStage
 
 START_DEADLINE_S = 30.0
+# Each worker imports the service for itself, and they share the one CPU.
+START_DEADLINE_A_WORKER_S = 5.0
 # uvicorn, gunicorn and libpq take options from these, and Python its debug modes: a shell profile would
 # change what is measured, and no record would say so.
 _NOT_INHERITED = (
@@ -78,11 +82,13 @@ class NativeStack:
         self.generator_cpus = len(self.cpus.others)
 
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> NativeLoad:
+        live = self.environment.live
         address = f"127.0.0.1:{self.environment.ports.generator}"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("K6_")}
         process = Leashed(
             "k6",
             [require_k6(), "run", "--quiet", "--no-usage-report", "--no-color", "--address", address]
+            + (live.arguments(stage, self.run_id) if live else [])
             + [str(paths.K6_SCRIPTS / stage.load.script)],
             run_id=self.run_id,
             folder=self.folder,
@@ -90,6 +96,7 @@ class NativeStack:
             env={
                 **inherited,
                 **variables,
+                **(live.variables() if live else {}),
                 "LADDER_SUMMARY": str(summary),
                 "LADDER_BASE_URL": self.service_url,
             },
@@ -137,6 +144,7 @@ class NativeEnvironment:
     def __init__(self, ports: Ports | None = None, data: Path | None = None) -> None:
         self.ports = ports or Ports.from_env()
         self.data = data or paths.DATA
+        self.live = LiveView.from_env()
         self._started: list[Leashed] = []
         self._open = ExitStack()
         # Of the run that is or was last: a record is written after ``down``.
@@ -151,6 +159,7 @@ class NativeEnvironment:
             "service_cpus": list(cpus.service),
             "other_cpus": list(cpus.others),
             "budget": "affinity" if cpus.pinned else "unpinned",
+            "live_view": self.live is not None,
             **({"data": self._data_facts} if self._data_facts else {}),
             **({"database_server": server} if (server := external_server()) else {}),
         }
@@ -158,6 +167,8 @@ class NativeEnvironment:
     def check_ready(self) -> None:
         Cpus.split(1)
         require_k6()
+        if self.live:
+            self.live.check_ready()
         for variable, port in self.ports.named().items():
             if not port_is_free(port):
                 raise EnvironmentNotReady(
@@ -166,6 +177,8 @@ class NativeEnvironment:
                 )
 
     def prepare(self, stages: Sequence[ResolvedStage], on_progress: OnProgress) -> None:
+        for stage in stages:
+            require_capacity(stage)
         prepare(stages, self.data, self.ports.postgres, on_progress)
 
     def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> NativeStack:
@@ -191,11 +204,13 @@ class NativeEnvironment:
             cpus.service if cpus.pinned else (),
             {
                 **self.service_variables(stage, data),
+                **run_labels(stage, run_id),
                 "PROMETHEUS_MULTIPROC_DIR": str(multiprocess_folder),
             },
         )
         url = f"http://127.0.0.1:{self.ports.service}/healthz"
-        service.wait_until(answers(url), "its first answer", START_DEADLINE_S)
+        deadline_s = START_DEADLINE_S + START_DEADLINE_A_WORKER_S * int(stage.knobs["workers"])
+        service.wait_until(answers(url), "its first answer", deadline_s)
         self._stack = NativeStack(self, run_id, folder, cpus, upstream, service, data)
         return self._stack
 

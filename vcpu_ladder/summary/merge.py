@@ -41,6 +41,8 @@ class Setting:
             environment.get("pinned"),
             len(environment.get("other_cpus", ())),
             record.source.get("packages"),
+            # Prometheus asks the service each second on its own CPU: watched runs are slower.
+            *(["live view"] if environment.get("live_view") else []),
         ]
         # A server of the user's is part of the platform; ours is the same for all, by its locked wheel.
         if "database_server" in environment:
@@ -92,6 +94,7 @@ class Row:
     ceiling_rps: float | None
     published_rps: float | None
     published_source: str | None
+    published_others: Mapping[str, float]
     valid: bool
     notes: tuple[str, ...]
     latest: str
@@ -142,6 +145,11 @@ def newest(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if first.setdefault(row.ladder, row.setting) == row.setting]
 
 
+def by_name(rows: Sequence[Row]) -> dict[str, Row]:
+    """The newest rows by ``ladder/stage``: one setting a ladder."""
+    return {f"{row.ladder}/{row.stage}": row for row in newest(rows)}
+
+
 def _row(setting: Setting, runs: Sequence[RunRecord], groups: _Groups) -> Row:
     last = runs[-1]
     valid = [run for run in runs if run.valid and run.figures is not None]
@@ -177,6 +185,7 @@ def _row(setting: Setting, runs: Sequence[RunRecord], groups: _Groups) -> Row:
         ceiling_rps=ceiling_rps,
         published_rps=last.published_rps,
         published_source=last.published_source,
+        published_others=last.published_others,
         valid=bool(valid),
         notes=_notes(runs),
         latest=last.started_at,
