@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vcpu_ladder import cli_replicate, paths
+from vcpu_ladder import cli_replicate, cli_serve, paths
 from vcpu_ladder.cli_audit import auditing
 from vcpu_ladder.cli_reading import reading, tell_cleaned, write_summary
 from vcpu_ladder.climb import climb as climb_jobs
@@ -25,7 +25,7 @@ from vcpu_ladder.ladder import Ladder, load_ladder
 from vcpu_ladder.load import LoadProfile
 from vcpu_ladder.progress import Progress
 from vcpu_ladder.record import RunRecord, load_records
-from vcpu_ladder.resolve import resolve, resolve_all
+from vcpu_ladder.resolve import ResolvedStage, resolve, resolve_all
 from vcpu_ladder.run.stage import Job
 from vcpu_ladder.sizes import sized
 from vcpu_ladder.summary.merge import Setting, merge
@@ -124,11 +124,7 @@ def run_command(
 
     Example: vcpu-ladder run main/v2 --measure 10s
     """
-    name, _, stage_id = stage.rpartition("/")
-    if not name or not stage_id:
-        raise UsageError(
-            f"{stage!r} is not LADDER/STAGE, for example main/v2", next_command="vcpu-ladder list"
-        )
+    name, stage_id = _names(stage)
     loaded = _ladder(name, scale, full)
     resolved = resolve(loaded, stage_id, _load(loaded, warmup, measure, users))
     jobs = schedule([resolved], _whole("repeats", repeats, 1), paths.RESULTS)
@@ -147,6 +143,20 @@ def run_command(
         soft_wrap=True,
     )
     _complain_about(records)
+
+
+def _names(stage: str) -> tuple[str, str]:
+    name, _, stage_id = stage.rpartition("/")
+    if not name or not stage_id:
+        raise UsageError(
+            f"{stage!r} is not LADDER/STAGE, for example main/v2", next_command="vcpu-ladder list"
+        )
+    return name, stage_id
+
+
+def _stage(text: str, full: bool) -> ResolvedStage:
+    name, stage_id = _names(text)
+    return resolve(_ladder(name, None, full), stage_id)
 
 
 def _ladder(name: str, scale: str | None, full: bool) -> Ladder:
@@ -227,6 +237,7 @@ def _complain_about(records: Sequence[RunRecord]) -> None:
 
 
 cli_replicate.register(app, _environment)
+cli_serve.register(app, _stage, _environment)
 
 
 def main() -> None:

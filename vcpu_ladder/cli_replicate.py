@@ -23,6 +23,7 @@ from vcpu_ladder.progress import Progress
 from vcpu_ladder.record import load_records
 from vcpu_ladder.replicate.plan import measured, published_ladders, to_run
 from vcpu_ladder.replicate.table import HEAD, compare_all, line
+from vcpu_ladder.replicate.verdict import Compared
 from vcpu_ladder.resolve import ResolvedStage
 from vcpu_ladder.run.stage import Job
 from vcpu_ladder.summary.merge import by_name, merge
@@ -61,10 +62,11 @@ def register(app: typer.Typer, environment_of: Callable[[str | None], Environmen
             if not table:
                 failed = _measure(chosen, repeats, environment_of(environment))
         finally:
-            _print_table(results or paths.RESULTS, [ladder.name for ladder in chosen])
+            rungs = _compared(results or paths.RESULTS, chosen, planned_only=not table)
+            _print_table(rungs)
         if failed:
             raise EnvironmentNotReady(failed[0], "\n".join(failed[1:]) or None, "vcpu-ladder doctor")
-        _complain(results or paths.RESULTS, [ladder.name for ladder in chosen])
+        _complain(rungs)
 
 
 def _chosen(names: str | None, full: bool) -> list[Ladder]:
@@ -112,28 +114,30 @@ def _jobs(left: Sequence[tuple[ResolvedStage, int]]) -> list[Job]:
     return schedule([stage for stage, _ in left], max(runs for _, runs in left), paths.RESULTS)
 
 
-def _print_table(folder: Path, ladders: Sequence[str]) -> None:
+def _compared(folder: Path, ladders: Sequence[Ladder], planned_only: bool) -> list[Compared]:
+    """The rungs of these ladders; ``planned_only``: not by records of another load than the planned one."""
     records, _ = load_records(folder)
-    if folder == paths.RESULTS:
+    if planned_only:
         write_summary()
+        loads = {(stage.ladder, stage.load_fingerprint) for ladder in ladders for stage in to_run(ladder)}
+        records = [record for record in records if (record.ladder, record.load_fingerprint) in loads]
+    names = [ladder.name for ladder in ladders]
+    return [rung for rung in compare_all(by_name(merge(records))) if rung.ladder in names]
+
+
+def _print_table(rungs: Sequence[Compared]) -> None:
     colours = {"reproduced": "green", "shape reproduced": "green", "not reproduced": "red"}
     shown = Table(box=box.SIMPLE_HEAD)
     for name in HEAD:
         shown.add_column(name.lower(), overflow="fold")
-    for rung in compare_all(by_name(merge(records))):
-        if rung.ladder in ladders:
-            cells = line(rung)
-            shown.add_row(*cells, style=colours.get(cells[-2]))
+    for rung in rungs:
+        cells = line(rung)
+        shown.add_row(*cells, style=colours.get(cells[HEAD.index("Verdict")]))
     out.print(shown)
 
 
-def _complain(folder: Path, ladders: Sequence[str]) -> None:
-    records, _ = load_records(folder)
-    bad = [
-        f"{rung.ladder}/{rung.stage}"
-        for rung in compare_all(by_name(merge(records)))
-        if rung.ladder in ladders and rung.row is not None and not rung.row.valid
-    ]
+def _complain(rungs: Sequence[Compared]) -> None:
+    bad = [f"{rung.ladder}/{rung.stage}" for rung in rungs if rung.row is not None and not rung.row.valid]
     if bad:
         raise RunInvalid(
             f"{len(bad)} rungs have no valid run: {', '.join(bad)}",

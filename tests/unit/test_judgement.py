@@ -102,6 +102,11 @@ def test_failures_that_a_stage_counts_stand_in_its_result() -> None:
             if result.name == "errors"
         )
         assert errors.ok is ok
+        replaced = evidence(stage=resolved, workers_before=[11, 12], workers_after=[11, 13])
+        (workers,) = (result for result in judge(replaced) if result.name == "workers")
+        assert workers.ok is ok
+        gone = evidence(stage=resolved, workers_before=[11, 12], workers_after=[11])
+        assert [result.ok for result in judge(gone) if result.name == "workers"] == [False]
         assert "9000 of 18000 requests failed" in errors.text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,7 @@ def replicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         made = record("v1", 100.0 + stage.stage.position, job.repeat, job.climb_id).model_copy(
             update={
                 "run_id": f"r{stage.stage.id}-{job.repeat}-{job.climb_id}",
+                "started_at": datetime.now(UTC).isoformat(),
                 "ladder": stage.ladder,
                 "stage": stage.stage.id,
                 "parent": stage.stage.parent,
@@ -209,8 +211,14 @@ def test_an_interrupted_replication_keeps_what_it_has_and_goes_on(replicate: Cal
     assert (resumed.exit_code, rest) == (0, 6 + 4 - 3)
     again, none = replicate("--ladders", "sleep,tasks")
     assert (again.exit_code, none) == (0, 0)
-    full, more = replicate("--ladders", "tasks", "--full")
-    assert (full.exit_code, more) == (0, 4)
+    full, more = replicate("--ladders", "tasks", "--full", runs=2)
+    assert (full.exit_code, more) == (130, 2)
+    # The quick runs are older now, and still what a quick replication tells of.
+    quick, none = replicate("--ladders", "tasks")
+    assert (quick.exit_code, none) == (0, 0)
+    assert "not measured" not in quick.output
+    table, _ = replicate("--ladders", "sleep", "--table")
+    assert "not measured" not in table.output
 
 
 def test_a_ladder_that_cannot_run_does_not_keep_the_others_from_it(

@@ -36,7 +36,6 @@ def _compare(
     above = anchor(ladder, stage)
     row = rows.get(f"{ladder.name}/{stage.id}")
     above_row = rows.get(f"{ladder.name}/{above.id}") if above else None
-    comparable = row is not None and above_row is not None and row.setting == above_row.setting
     judged = audited.get(f"{ladder.name}/{stage.id}")
     why = decisive(judged) if judged is not None and judged.verdict == "cannot be" else None
     return Compared(
@@ -48,7 +47,7 @@ def _compare(
         to=above.id if above else None,
         to_row=above_row,
         published_ratio=_published_ratio(stage, above),
-        ratio=ratio(row.blocks, above_row.blocks) if comparable and row and above_row else None,
+        ratio=ratio(row.blocks, above_row.blocks) if row and above_row else None,
         impossible=f"{why.arithmetic}: {why.text}" if why else None,
     )
 

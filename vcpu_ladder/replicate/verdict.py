@@ -88,7 +88,7 @@ def _invalid(rung: Compared) -> str | None:
         if row is not None and not row.valid:
             return f"{row.stage}: {row.notes[0] if row.notes else 'no valid run'}"
     if rung.to is not None and rung.ratio is None:
-        return f"{rung.stage} and {rung.to} were not measured under the same setting"
+        return f"{rung.stage} or {rung.to} served nothing"
     return None
 
 
@@ -99,8 +99,7 @@ def _first(rung: Compared) -> str | None:
 def _close(rung: Compared) -> str | None:
     published, ours = rung.logs
     allowed = min(max(OFF_BY * abs(published), CLOSEST), FARTHEST)
-    same_side = abs(published) <= NO_CHANGE or published * ours > 0
-    if same_side and abs(ours - published) <= allowed:
+    if abs(ours - published) <= allowed:
         return f"within × {math.exp(allowed):.3g} of the published ratio"
     return None
 
