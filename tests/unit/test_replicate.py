@@ -75,6 +75,8 @@ def rung(
         (rung(3.7, 1.0, "threads = 80", "cpu"), "not reproduced"),
         (rung(3.7, 3.5, "workers = 6", "cpu"), "reproduced"),
         (rung(3.7, 3.5, impossible="1 > 0"), "cannot be"),
+        (rung(0.02, None, row=replace(ABOVE, rps=0.0)), "shape reproduced"),
+        (rung(3.7, None, row=replace(ABOVE, rps=0.0)), "invalid"),
         (rung(3.7, None, row=None), "not measured"),
         (rung(3.7, None, to_row=None), "not measured"),
         (rung(3.7, None, row=replace(ABOVE, valid=False)), "invalid"),
