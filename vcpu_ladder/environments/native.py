@@ -17,9 +17,9 @@ from vcpu_ladder.data import sqlite
 from vcpu_ladder.environments.base import Usage
 from vcpu_ladder.environments.host import Cpus, Ports, free_port, port_is_free, require_k6
 from vcpu_ladder.environments.processes import Leashed, answers, cpus_seconds
+from vcpu_ladder.environments.service import service_command, upstream_command
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.knobs import KNOBS
-from vcpu_ladder.load import MOCK_SEED
 from vcpu_ladder.resolve import ResolvedStage
 
 START_DEADLINE_S = 30.0
@@ -164,14 +164,19 @@ class NativeEnvironment:
         multiprocess_folder.mkdir(parents=True)
 
         upstream = self._start(
-            "upstream", self._upstream_command(stage), run_id, folder, cpus.others if cpus.pinned else (), {}
+            "upstream",
+            upstream_command(stage, sys.executable, "127.0.0.1", self.ports.upstream),
+            run_id,
+            folder,
+            cpus.others if cpus.pinned else (),
+            {},
         )
         upstream.wait_until(
             answers(f"http://127.0.0.1:{self.ports.upstream}/healthz"), "its first answer", 10
         )
         service = self._start(
             "service",
-            self.service_command(stage),
+            service_command(stage, sys.executable, "127.0.0.1", self.ports.service),
             run_id,
             folder,
             cpus.service if cpus.pinned else (),
@@ -198,19 +203,6 @@ class NativeEnvironment:
         self._started.append(process)
         return process
 
-    def _upstream_command(self, stage: ResolvedStage) -> list[str]:
-        delays = ["--p50-ms", f"{stage.upstream.p50_ms:g}", "--p99-ms", f"{stage.upstream.p99_ms:g}"]
-        return [
-            sys.executable,
-            "-m",
-            "services.mock",
-            "--port",
-            str(self.ports.upstream),
-            *delays,
-            "--seed",
-            str(MOCK_SEED),
-        ]
-
     def service_variables(self, stage: ResolvedStage, database: Path) -> dict[str, str]:
         """The ``API_*`` settings of the stage."""
         return {
@@ -218,42 +210,6 @@ class NativeEnvironment:
             "API_SQLITE_PATH": str(database),
             "API_UPSTREAM_URL": f"http://127.0.0.1:{self.ports.upstream}",
         }
-
-    def service_command(self, stage: ResolvedStage) -> list[str]:
-        """How the stage's server is started. Access logs are off in every stage: they cost, alike."""
-        port, workers = str(self.ports.service), str(stage.knobs["workers"])
-        if stage.knobs["server"] == "gunicorn":
-            return [
-                sys.executable,
-                "-m",
-                "gunicorn",
-                "services.api.app:app",
-                "--bind",
-                f"127.0.0.1:{port}",
-            ] + [
-                "--workers",
-                workers,
-                "--config",
-                "python:services.api.gunicorn_conf",
-            ]
-        return [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "services.api.app:app",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            port,
-        ] + [
-            "--workers",
-            workers,
-            "--no-access-log",
-            "--log-level",
-            "warning",
-            "--timeout-graceful-shutdown",
-            "1",
-        ]
 
     def down(self) -> None:
         if self._stack and self._stack.load:

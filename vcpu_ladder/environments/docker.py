@@ -1,0 +1,259 @@
+"""The Docker engine of this machine: found, asked over its socket, and driven through Compose.
+
+What only reads or touches one container goes over the socket, at a millisecond a call, because the
+runner asks while it measures; what needs compose.yaml goes through ``docker compose``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from vcpu_ladder import paths
+from vcpu_ladder.errors import EnvironmentNotReady
+
+_API = "/v1.41"  # the first with one-shot statistics; every engine since 20.10 speaks it
+_FIND_S = 20.0
+COMPOSE_S = 120.0
+BUILD_S = 1200.0
+PROJECT = "com.docker.compose.project"
+SERVICE = "com.docker.compose.service"
+_REMEDY = "start Docker, or choose the other environment: ENVIRONMENT=native"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that answered. Its socket is on this machine, so its published ports are too."""
+
+    socket: str
+    compose_version: str
+
+    @classmethod
+    def find(cls) -> Engine:
+        """The engine that ``docker`` is set to. Raises EnvironmentNotReady: none, not local, no Compose v2."""
+        if shutil.which("docker") is None:
+            raise EnvironmentNotReady("the docker command is not installed", next_command=_REMEDY)
+        host = _output("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+        if not host.startswith("unix://"):
+            raise EnvironmentNotReady(
+                f"docker is set to {host}: not a socket on this machine, where the load would have to go",
+                next_command="docker context use default; unset DOCKER_HOST",
+            )
+        _output("version", "--format", "{{.Server.Version}}")
+        compose = _output("compose", "version", "--short")
+        if compose.removeprefix("v").startswith("1."):
+            raise EnvironmentNotReady(f"Docker Compose {compose} is too old: v2 is needed")
+        engine = cls(host.removeprefix("unix://"), compose)
+        engine.get("/info")
+        return engine
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=4)
+        return httpx.Client(
+            transport=httpx.HTTPTransport(uds=self.socket, limits=limits), base_url="http://docker" + _API
+        )
+
+    def call(self, method: str, path: str, *, timeout_s: float | None = 30.0, **request: Any) -> httpx.Response:
+        """One call of the engine's API, whatever status comes.
+
+        Raises EnvironmentNotReady when the engine does not answer.
+        """
+        try:
+            return self._client.request(method, path, timeout=timeout_s, **request)
+        except httpx.HTTPError as error:
+            raise EnvironmentNotReady(
+                f"the Docker engine does not answer: {error}", next_command=_REMEDY
+            ) from None
+
+    def demand(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """``call``, and EnvironmentNotReady with the engine's own words for any failure."""
+        answer = self.call(method, path, **request)
+        if answer.is_error:
+            raise EnvironmentNotReady(f"the Docker engine refuses {method} {path}: {_words(answer)}")
+        return answer
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self.demand("GET", path, params=query).json()
+
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.get("/info")
+        return found
+
+    @property
+    def on_this_kernel(self) -> bool:
+        """Whether containers are processes of this machine, not of a virtual machine on it."""
+        return platform.system() == "Linux" and self.info["KernelVersion"] == platform.release()
+
+    def image(self, name: str) -> dict[str, Any] | None:
+        answer = self.call("GET", f"/images/{name}/json")
+        return None if answer.status_code == 404 else dict(answer.json())
+
+    def compose(
+        self,
+        project: str,
+        files: Sequence[Path],
+        arguments: Sequence[str],
+        variables: Mapping[str, str],
+        timeout_s: float = COMPOSE_S,
+    ) -> str:
+        """``docker compose ARGUMENTS`` on the project; its standard output.
+
+        Raises EnvironmentNotReady with its last words, or when it takes too long.
+        """
+        named = [word for file in files for word in ("--file", str(file))]
+        command = ["compose", "--project-name", project, "--project-directory", str(paths.HOME), *named]
+        return _output(
+            *command, "--progress", "plain", *arguments, variables=variables, timeout_s=timeout_s
+        )
+
+
+@dataclass(frozen=True)
+class End:
+    """How a container ended. ``code`` is negative for the signal that ended it."""
+
+    code: int
+    out_of_memory: bool
+
+    @property
+    def how(self) -> str:
+        if self.out_of_memory:
+            return "was killed by the kernel: out of memory"
+        return f"was killed by signal {-self.code}" if self.code < 0 else f"ended with status {self.code}"
+
+
+class Container:
+    """One container of the project, by id. After ``start`` a thread waits for its end: asking costs nothing."""
+
+    def __init__(self, engine: Engine, ident: str, service: str) -> None:
+        self.engine, self.id, self.service = engine, ident, service
+        self._end: End | None = None
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Raises EnvironmentNotReady: port taken, no memory, whatever keeps it from starting."""
+        answer = self.engine.call("POST", f"/containers/{self.id}/start")
+        if answer.is_error:
+            raise EnvironmentNotReady(f"{self.service} does not start: {_words(answer)}")
+        self.watch()
+
+    def watch(self) -> None:
+        threading.Thread(target=self._wait, name=f"wait-{self.service}", daemon=True).start()
+
+    def _wait(self) -> None:
+        try:
+            self.engine.demand("POST", f"/containers/{self.id}/wait", timeout_s=None)
+            state = self.inspect()["State"]
+            code = int(state["ExitCode"])
+            self._end = End(128 - code if code > 128 else code, bool(state["OOMKilled"]))
+        except EnvironmentNotReady:
+            self._end = End(255, False)  # removed, or the engine went away
+        self._ended.set()
+
+    @property
+    def end(self) -> End | None:
+        """None while it runs."""
+        return self._end if self._ended.is_set() else None
+
+    def inspect(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.engine.get(f"/containers/{self.id}/json")
+        return found
+
+    def stats(self) -> dict[str, Any]:
+        """What its cgroup has consumed, read now. Raises EnvironmentNotReady."""
+        query = {"stream": "false", "one-shot": "true"}
+        found: dict[str, Any] = self.engine.get(f"/containers/{self.id}/stats", **query)
+        return found
+
+    def put(self, folder: str, archive: Any) -> None:
+        """Unpack a tar stream into a folder. Raises EnvironmentNotReady: the disk is full, for one."""
+        self.engine.demand(
+            "PUT", f"/containers/{self.id}/archive", params={"path": folder}, content=archive, timeout_s=600
+        )
+
+    def logs(self, stream: str, tail: int | None = None) -> str:
+        """What it wrote to ``stdout`` or ``stderr``; empty when the engine no longer tells."""
+        query = {stream: "true", "tail": "all" if tail is None else str(tail)}
+        try:
+            raw = self.engine.demand("GET", f"/containers/{self.id}/logs", params=query).content
+        except EnvironmentNotReady:
+            return ""
+        return _without_headers(raw).decode(errors="replace")
+
+    def remove(self) -> None:
+        """At once, with its anonymous volumes; nothing if it is gone."""
+        self.engine.call("DELETE", f"/containers/{self.id}", params={"force": "true", "v": "true"})
+
+
+def containers(engine: Engine, project: str) -> list[Container]:
+    """Every container of the project, running or not, and of no other."""
+    labels = json.dumps({"label": [f"{PROJECT}={project}"]})
+    found = engine.get("/containers/json", all="true", filters=labels)
+    return [Container(engine, one["Id"], one["Labels"].get(SERVICE, "?")) for one in found]
+
+
+def _without_headers(raw: bytes) -> bytes:
+    """The engine frames its log: a byte for the stream, three unused, four for the length, then the text."""
+    text, at = b"", 0
+    while at + 8 <= len(raw):
+        length = int.from_bytes(raw[at + 4 : at + 8], "big")
+        text += raw[at + 8 : at + 8 + length]
+        at += 8 + length
+    return text
+
+
+def _words(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.status_code} {answer.text[:200]}"
+
+
+def _output(
+    *arguments: str, variables: Mapping[str, str] | None = None, timeout_s: float = _FIND_S
+) -> str:
+    """``docker ARGUMENTS``. Interrupted, it is killed with us: what it leaves half made, ``down`` removes."""
+    what = " ".join(word for word in arguments if not word.startswith(("/", "-")))
+    try:
+        running = subprocess.Popen(
+            ["docker", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=dict(variables) if variables is not None else None,
+            start_new_session=True,  # a Ctrl-C in the terminal is the runner's to handle
+        )
+    except OSError as error:
+        raise EnvironmentNotReady(f"docker cannot be run: {error.strerror}") from None
+    try:
+        stdout, stderr = running.communicate(timeout=timeout_s)
+    except BaseException as error:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)  # Compose is a child of the docker command
+        running.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise EnvironmentNotReady(f"docker {what} did not end in {timeout_s:g} s") from None
+        raise
+    if running.returncode != 0:
+        tail = (stderr.strip() or stdout.strip()).splitlines()[-6:]
+        raise EnvironmentNotReady(
+            f"docker {what} failed: {tail[-1] if tail else f'status {running.returncode}'}",
+            "\n".join(tail),
+            _REMEDY,
+        )
+    return stdout.strip()
