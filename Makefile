@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/vcpu-ladder
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 # Knobs of the harness: make stage-v2 MEASURE=10s. Given on the command line, they reach the command.
-export MEASURE WARMUP REPEATS USERS STAGES ENVIRONMENT SERVICE_PORT UPSTREAM_PORT K6_API_PORT
+export MEASURE WARMUP REPEATS USERS STAGES SCALE ENVIRONMENT SERVICE_PORT UPSTREAM_PORT K6_API_PORT POSTGRES_PORT
 
 .PHONY: help
 help: ## Show this menu
@@ -58,7 +58,7 @@ test: $(VENV)/.installed-dev ## Set up and pass the tests (unit, golden, end to 
 	@$(VENV)/bin/python -m pytest
 
 .PHONY: test-unit
-test-unit: $(VENV)/.installed-dev ## Only the tests without processes: a few seconds
+test-unit: $(VENV)/.installed-dev ## Only the tests without servers and processes: a few seconds
 	@$(VENV)/bin/python -m pytest tests/unit
 
 .PHONY: check

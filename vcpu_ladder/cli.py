@@ -13,7 +13,8 @@ from vcpu_ladder import paths
 from vcpu_ladder.cli_reading import reading, tell_cleaned, write_summary
 from vcpu_ladder.climb import climb as climb_jobs
 from vcpu_ladder.climb import loaded_s, schedule
-from vcpu_ladder.console import ends_well, err, out
+from vcpu_ladder.console import ends_well, err, out, print_progress
+from vcpu_ladder.data.scale import Scale
 from vcpu_ladder.durations import parse_duration, show_duration
 from vcpu_ladder.environments.base import Environment
 from vcpu_ladder.environments.native import NativeEnvironment
@@ -43,6 +44,12 @@ ENVIRONMENTS: dict[str, Callable[[], Environment]] = {"native": NativeEnvironmen
 Warmup = Annotated[str | None, typer.Option(help="Warm-up, outside the figures: 15s, 1m.", envvar="WARMUP")]
 Measure = Annotated[str | None, typer.Option(help="Measured time of each run: 30s, 2m.", envvar="MEASURE")]
 Users = Annotated[str | None, typer.Option(help="Users of the closed model.", envvar="USERS")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--scale", help="Size of the data: 1.0 is 1M users, 5M orders; the ladder's own.", envvar="SCALE"
+    ),
+]
 Repeats = Annotated[str | None, typer.Option(help="Fresh runs of each stage, interleaved.", envvar="REPEATS")]
 Where = Annotated[str | None, typer.Option("--environment", help="native.", envvar="ENVIRONMENT")]
 
@@ -60,6 +67,7 @@ def climb_command(
     warmup: Warmup = None,
     measure: Measure = None,
     users: Users = None,
+    scale: Data = None,
     repeats: Repeats = None,
     environment: Where = None,
 ) -> None:
@@ -67,7 +75,7 @@ def climb_command(
 
     Example: vcpu-ladder climb main --stages v1,v2 --measure 10s --repeats 5
     """
-    loaded = _ladder(ladder)
+    loaded = _ladder(ladder, scale)
     resolve_all(loaded)
     wanted = (
         [stage.strip() for stage in stages.split(",")]
@@ -85,8 +93,10 @@ def climb_command(
     )
     with only_one():
         tell_cleaned()
+        chosen = _environment(environment)
+        chosen.prepare([job.stage for job in jobs], print_progress)
         with Progress(err, len(jobs)) as progress:
-            records = _climb(jobs, environment, progress)
+            records = _climb(jobs, chosen, progress)
     print_rows([row for row in merge(_same_settings(records)) if row.stage in wanted], out)
     _complain_about(records)
 
@@ -98,6 +108,7 @@ def run_command(
     warmup: Warmup = None,
     measure: Measure = None,
     users: Users = None,
+    scale: Data = None,
     repeats: Repeats = None,
     environment: Where = None,
 ) -> None:
@@ -110,14 +121,16 @@ def run_command(
         raise UsageError(
             f"{stage!r} is not LADDER/STAGE, for example main/v2", next_command="vcpu-ladder list"
         )
-    loaded = _ladder(name)
+    loaded = _ladder(name, scale)
     resolved = resolve(loaded, stage_id, _load(loaded, warmup, measure, users))
     jobs = schedule([resolved], _whole("repeats", repeats, 1), paths.RESULTS)
     err.print(f"{resolved.name}: {resolved.load.describe()}", highlight=False)
     with only_one():
         tell_cleaned()
+        chosen = _environment(environment)
+        chosen.prepare([job.stage for job in jobs], print_progress)
         with Progress(err, len(jobs)) as progress:
-            records = _climb(jobs, environment, progress)
+            records = _climb(jobs, chosen, progress)
     kept = {stage_id, resolved.stage.parent}
     print_rows([row for row in merge(_same_settings(records)) if row.stage in kept], out)
     out.print(
@@ -128,9 +141,17 @@ def run_command(
     _complain_about(records)
 
 
-def _ladder(name: str) -> Ladder:
+def _ladder(name: str, scale: str | None) -> Ladder:
     path = Path(name) if name.endswith(".toml") else paths.LADDERS / f"{name}.toml"
-    return load_ladder(path)
+    loaded = load_ladder(path)
+    if scale is None:
+        return loaded
+    try:
+        return replace(loaded, scale=Scale(float(scale)))
+    except ValueError:
+        raise UsageError(
+            f"SCALE = {scale!r} is not allowed: a number above 0, at most 1", next_command="--scale 0.01"
+        ) from None
 
 
 def _whole(name: str, text: str | None, default: int) -> int:
@@ -159,10 +180,10 @@ def _load(ladder: Ladder, warmup: str | None, measure: str | None, users: str | 
         raise UsageError(str(error)) from None
 
 
-def _climb(jobs: Sequence[Job], environment: str | None, progress: Progress) -> list[RunRecord]:
+def _climb(jobs: Sequence[Job], environment: Environment, progress: Progress) -> list[RunRecord]:
     """The climb; the summary is written however it ends."""
     try:
-        return climb_jobs(jobs, _environment(environment), progress)
+        return climb_jobs(jobs, environment, progress)
     finally:
         write_summary()
 

@@ -97,7 +97,38 @@ def _needs(knob: str, values: tuple[str, ...], reason: str) -> Callable[[Knobs],
     return lambda knobs: None if knobs[knob] in values else reason.format(value=knobs[knob])
 
 
+_DIALECT = {"sqlite": "sqlite", "postgres": "postgresql"}
+_BARE = {"asyncpg": 10, "psycopg": 4}
+"""Drivers used without SQLAlchemy, and how many connections their own pools have by default."""
+
+
+def _driver(knobs: Knobs) -> str:
+    awaiting = knobs["handlers"] == "async"
+    if knobs["driver"] in _BARE:
+        return str(knobs["driver"])
+    if knobs["database"] == "sqlite":
+        return "sqlalchemy+aiosqlite" if awaiting else "sqlalchemy+pysqlite"
+    if knobs["driver"] == "sqlalchemy-asyncpg":
+        return "sqlalchemy+asyncpg"
+    return "sqlalchemy+psycopg"
+
+
+def _driver_clash(knobs: Knobs) -> str | None:
+    if knobs["driver"] != "sqlalchemy" and knobs["database"] == "sqlite":
+        return "this driver speaks PostgreSQL only: it needs database = postgres"
+    if "asyncpg" in str(knobs["driver"]) and knobs["handlers"] != "async":
+        return "asyncpg only awaits: it needs handlers = async"
+    if knobs["driver"] == "asyncpg" and knobs["pool"] == "null":
+        return "asyncpg's own pool cannot be switched off: it needs another pool"
+    return None
+
+
 def _pool_class(knobs: Knobs) -> str:
+    awaiting = "Async" if knobs["handlers"] == "async" else ""
+    if knobs["driver"] == "asyncpg":
+        return "asyncpg.Pool"
+    if knobs["driver"] == "psycopg":
+        return f"{awaiting}{'Null' if knobs['pool'] == 'null' else ''}ConnectionPool"
     if knobs["pool"] == "null":
         return "NullPool"
     return "AsyncAdaptedQueuePool" if knobs["handlers"] == "async" else "QueuePool"
@@ -105,6 +136,10 @@ def _pool_class(knobs: Knobs) -> str:
 
 def _pool_shape(knob: str, library_default: int) -> Callable[[Knobs], object]:
     def expected(knobs: Knobs) -> object:
+        if knobs["driver"] in _BARE:
+            if knob == "pool_overflow" or knobs["pool"] == "null":
+                return None
+            return _BARE[str(knobs["driver"])] if knobs["pool"] == "default" else knobs[knob]
         if knobs["pool"] == "null":
             return None
         return library_default if knobs["pool"] == "default" else knobs[knob]
@@ -158,13 +193,46 @@ KNOBS: dict[str, Knob] = {
             Proof("workers", lambda knobs: knobs["workers"], "fleet"),
         ),
         Knob(
+            "database",
+            "sqlite",
+            ("sqlite", "postgres"),
+            "",
+            "where the shop is: a SQLite file, or a PostgreSQL server",
+            Proof("database", lambda knobs: _DIALECT[str(knobs["database"])]),
+        ),
+        Knob(
+            "driver",
+            "sqlalchemy",
+            ("sqlalchemy", "sqlalchemy-asyncpg", "asyncpg", "psycopg"),
+            "",
+            "sqlalchemy: over sqlite3 or aiosqlite, on PostgreSQL over psycopg; the others: SQLAlchemy over "
+            "asyncpg, bare asyncpg, bare psycopg with psycopg_pool",
+            Proof("driver", _driver),
+            clash=_driver_clash,
+        ),
+        Knob(
+            "prepared",
+            "on",
+            ("on", "off"),
+            "",
+            "whether the PostgreSQL driver keeps prepared statements, as each does by default",
+            Proof(
+                "prepared", lambda knobs: None if knobs["database"] == "sqlite" else knobs["prepared"] == "on"
+            ),
+            _needs("database", ("postgres",), "database = {value} has no prepared statements to switch off"),
+        ),
+        Knob(
             "sqlite",
             "default",
             tuple(SQLITE_PROFILES),
             "",
             "PRAGMAs set on each new connection; tuned: "
             + ", ".join(f"{name}={value}" for name, value in SQLITE_PROFILES["tuned"].items()),
-            Proof("sqlite", lambda knobs: reported_pragmas(str(knobs["sqlite"]))),
+            Proof(
+                "sqlite",
+                lambda knobs: reported_pragmas(str(knobs["sqlite"])) if knobs["database"] == "sqlite" else {},
+            ),
+            _needs("database", ("sqlite",), "database = {value} has no PRAGMAs"),
         ),
         Knob(
             "pool",
@@ -191,7 +259,11 @@ KNOBS: dict[str, Knob] = {
             "connections a worker",
             "connections pool = queue may open beyond pool_size",
             Proof("pool_overflow", _pool_shape("pool_overflow", 10)),
-            _needs("pool", ("queue",), _POOL_IDLE),
+            lambda knobs: (
+                f"driver = {knobs['driver']} has a pool without overflow"
+                if knobs["driver"] in _BARE
+                else _needs("pool", ("queue",), _POOL_IDLE)(knobs)
+            ),
         ),
         Knob(
             "hold",

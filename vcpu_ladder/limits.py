@@ -104,6 +104,11 @@ def _pool(run: Observed) -> float:
     return run.value("pool_checked_out") / capacity if capacity and run.value("pool_waiting") >= 1 else 0.0
 
 
+def _other_cpus(run: Observed) -> float:
+    # Database, upstream and generator share them: full, they and not the service set the pace.
+    return sum(run.value(f"{part}_cpu_ratio") for part in ("database", "upstream", "generator"))
+
+
 def _parked(run: Observed) -> float:
     return run.value("mock_in_flight") / run.users if run.users else 0.0
 
@@ -156,6 +161,15 @@ LIMITS: tuple[Limit, ...] = (
             "samples got no answer"
         ),
         lambda run: _per(float(run.knobs["workers"]), run.waiting_s_per_request + run.cpu_s_per_request),
+    ),
+    Limit(
+        "other CPUs",
+        _other_cpus,
+        lambda run: (
+            f"of the CPUs beside the service the database used {run.value('database_cpu_ratio'):.0%}, "
+            f"k6 {run.value('generator_cpu_ratio'):.0%}, the upstream {run.value('upstream_cpu_ratio'):.0%}"
+        ),
+        lambda run: None,
     ),
     Limit(
         "parked requests",

@@ -15,8 +15,7 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from services.api import metrics
-from services.api.db.async_database import AsyncDatabase
-from services.api.db.sync_database import SyncDatabase
+from services.api.db.choose import async_database, sync_database
 from services.api.effective import effective
 from services.api.errors import add_error_handlers
 from services.api.handlers import async_handlers, blocking, sync_handlers
@@ -47,7 +46,8 @@ def make_app(settings: Settings) -> FastAPI:
                 async with _published(meter, shop):
                     yield
         else:
-            with_shop = SyncShop(SyncDatabase(settings, meter), SyncUpstream(settings, meter))
+            with_shop = SyncShop(sync_database(settings, meter), SyncUpstream(settings, meter))
+            with_shop.database.open()
             app.state.shop = with_shop
             async with _published(meter, with_shop):
                 yield
@@ -66,7 +66,8 @@ def make_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _async_shop(settings: Settings, meter: Meter) -> AsyncIterator[AsyncShop]:
     client = AiohttpUpstream if settings.word("http_client") == "aiohttp" else AsyncUpstream
-    shop = AsyncShop(AsyncDatabase(settings, meter), client(settings, meter))
+    shop = AsyncShop(async_database(settings, meter), client(settings, meter))
+    await shop.database.open()
     try:
         yield shop
     finally:
@@ -76,7 +77,7 @@ async def _async_shop(settings: Settings, meter: Meter) -> AsyncIterator[AsyncSh
 
 @asynccontextmanager
 async def _published(meter: Meter, shop: SyncShop | AsyncShop) -> AsyncIterator[None]:
-    publisher = asyncio.create_task(metrics.publish_for_ever(meter, shop.database.sync_engine))
+    publisher = asyncio.create_task(metrics.publish_for_ever(meter, shop.database.pool_state))
     try:
         yield
     finally:

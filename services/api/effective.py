@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 from fastapi.routing import APIRoute
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.api import gunicorn_conf
-from services.api.db.async_database import AsyncDatabase
+from services.api.db.choose import AnyAsyncDatabase
 from services.api.handlers.shop import AsyncShop, SyncShop
-from services.api.metrics import ObserveLatency, pool_state
+from services.api.metrics import ObserveLatency
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -32,8 +31,8 @@ _PRAGMAS = ("journal_mode", "synchronous", "cache_size", "mmap_size", "temp_stor
 async def effective(app: FastAPI) -> dict[str, Any]:
     """{pid, parent_pid, proofs: {knob's proof: value}, facts: {what is not a knob but explains a run}}."""
     shop: SyncShop | AsyncShop = app.state.shop
-    held, pragmas = await (_probe(shop) if isinstance(shop, AsyncShop) else _probe_sync(shop))
-    pool = pool_state(shop.database.sync_engine)
+    held, pragmas, prepared = await (_probe(shop) if isinstance(shop, AsyncShop) else _probe_sync(shop))
+    pool = shop.database.pool_state()
     client = type(shop.upstream.client)
     loop = type(asyncio.get_running_loop())
     return {
@@ -43,10 +42,13 @@ async def effective(app: FastAPI) -> dict[str, Any]:
             "handlers": _handlers(app, shop),
             "threads": int(anyio.to_thread.current_default_thread_limiter().total_tokens),
             "server": _server(),
+            "database": pool.database,
+            "driver": pool.driver,
+            "prepared": prepared,
             "sqlite": pragmas,
-            "pool": type(shop.database.sync_engine.pool).__name__,
-            "pool_size": pool["size"],
-            "pool_overflow": pool["overflow"],
+            "pool": pool.pool,
+            "pool_size": pool.size,
+            "pool_overflow": pool.overflow,
             "hold": "request" if held else "statements",
             "http_client": f"{client.__module__}.{client.__name__}".replace("httpx._client", "httpx"),
             "upstream_timeout_s": _client_timeout(shop),
@@ -68,12 +70,12 @@ def _handlers(app: FastAPI, shop: SyncShop | AsyncShop) -> str:
         for route in _mounted(app.routes)
         if route.path.startswith(("/products", "/orders", "/checkout"))
     }
-    awaiting_engine = isinstance(shop.database.engine, AsyncEngine)
-    if workload == {False} and not awaiting_engine:
+    awaiting = isinstance(shop.database, AnyAsyncDatabase)
+    if workload == {False} and not awaiting:
         return "sync"
     if workload == {True}:
-        return "async" if awaiting_engine else "blocking"
-    return f"mixed: coroutine {sorted(workload)}, awaiting engine {awaiting_engine}"
+        return "async" if awaiting else "blocking"
+    return f"mixed: coroutine {sorted(workload)}, awaiting database {awaiting}"
 
 
 def _mounted(routes: Sequence[Any]) -> Iterator[APIRoute]:
@@ -90,26 +92,35 @@ def _server() -> str:
     return "uvicorn" if "uvicorn.server" in sys.modules else "unknown"
 
 
-async def _probe(shop: AsyncShop) -> tuple[bool, dict[str, str]]:
-    """Whether a unit keeps its connection between groups, and the PRAGMAs of a pooled connection."""
-    assert isinstance(shop.database, AsyncDatabase)
+async def _probe(shop: AsyncShop) -> tuple[bool, dict[str, str], bool | None]:
+    """Whether a unit keeps its connection between groups, a pooled one's PRAGMAs, and whether it prepares."""
     async with shop.database.unit() as unit:
         async with unit.statements() as db:
             await db.one(_ONE)
         held = unit.holds_connection()
         async with unit.statements() as db:
-            pragmas = {name: await db.one(f"PRAGMA {name}") for name in _PRAGMAS}
-    return held, {name: str(next(iter(row.values()))) for name, row in pragmas.items() if row}
+            prepared = await db.prepared()
+            pragmas = {name: await db.one(f"PRAGMA {name}") for name in _pragmas(shop)}
+    return held, _values(pragmas), prepared
 
 
-async def _probe_sync(shop: SyncShop) -> tuple[bool, dict[str, str]]:
+async def _probe_sync(shop: SyncShop) -> tuple[bool, dict[str, str], bool | None]:
     with shop.database.unit() as unit:
         with unit.statements() as db:
             db.one(_ONE)
         held = unit.holds_connection()
         with unit.statements() as db:
-            pragmas = {name: db.one(f"PRAGMA {name}") for name in _PRAGMAS}
-    return held, {name: str(next(iter(row.values()))) for name, row in pragmas.items() if row}
+            prepared = db.prepared()
+            pragmas = {name: db.one(f"PRAGMA {name}") for name in _pragmas(shop)}
+    return held, _values(pragmas), prepared
+
+
+def _pragmas(shop: SyncShop | AsyncShop) -> tuple[str, ...]:
+    return _PRAGMAS if shop.database.pool_state().database == "sqlite" else ()
+
+
+def _values(rows: dict[str, dict[str, Any] | None]) -> dict[str, str]:
+    return {name: str(next(iter(row.values()))) for name, row in rows.items() if row}
 
 
 def _client_timeout(shop: SyncShop | AsyncShop) -> float | None:

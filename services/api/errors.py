@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 
+import asyncpg
+import psycopg
+import psycopg_pool
 import sqlalchemy.exc
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -36,6 +39,22 @@ async def _upstream(_: Request, error: Exception) -> JSONResponse:
     return _answer(504 if isinstance(error, UpstreamTimeoutError) else 502, str(error))
 
 
+# A database that is gone, full of clients, or slower to hand out a connection than the pool waits.
+_UNAVAILABLE = (
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    psycopg.OperationalError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    ConnectionError,
+)
+_EXHAUSTED = (sqlalchemy.exc.TimeoutError, psycopg_pool.PoolTimeout, TimeoutError)
+
+
 async def _pool_exhausted(_: Request, error: Exception) -> JSONResponse:
     return _answer(503, "no database connection became free: " + _first_line(error))
 
@@ -50,12 +69,14 @@ async def _bug(request: Request, error: Exception) -> JSONResponse:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200]
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(NotFoundError, _not_found)
     app.add_exception_handler(UpstreamFailedError, _upstream)
-    app.add_exception_handler(sqlalchemy.exc.TimeoutError, _pool_exhausted)
-    app.add_exception_handler(sqlalchemy.exc.OperationalError, _database)
+    for unavailable in _UNAVAILABLE:
+        app.add_exception_handler(unavailable, _database)
+    for exhausted in _EXHAUSTED:
+        app.add_exception_handler(exhausted, _pool_exhausted)
     app.add_exception_handler(Exception, _bug)

@@ -9,19 +9,19 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_fastapi_instrumentator import Instrumentator
-from sqlalchemy.pool import QueuePool
 
 from services.api.meter import OWN_PATHS, ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from sqlalchemy import Engine
 
+    from services.api.db.pool_state import PoolState
     from services.api.meter import Meter
 
 PUBLISH_EVERY_S = 0.5
@@ -95,15 +95,7 @@ def scrape() -> bytes:
     return generate_latest(registry)
 
 
-def pool_state(engine: Engine) -> dict[str, int | None]:
-    """Size, overflow and connections out of the live pool; None where the class has no such thing."""
-    pool = engine.pool
-    if not isinstance(pool, QueuePool):
-        return {"size": None, "overflow": None, "checked_out": None}
-    return {"size": pool.size(), "overflow": pool._max_overflow, "checked_out": pool.checkedout()}
-
-
-async def publish_for_ever(meter: Meter, engine: Engine) -> None:
+async def publish_for_ever(meter: Meter, pool_state: Callable[[], PoolState]) -> None:
     """Measure the loop's lag and publish the gauges until cancelled."""
     loop = asyncio.get_running_loop()
     lag = 0.0
@@ -114,20 +106,19 @@ async def publish_for_ever(meter: Meter, engine: Engine) -> None:
         now = loop.time()
         lag = max(lag, now - asleep - LAG_PROBE_S)
         if now >= due:
-            _publish(meter, engine, lag)
+            _publish(meter, pool_state(), lag)
             lag, due = 0.0, now + PUBLISH_EVERY_S
 
 
-def _publish(meter: Meter, engine: Engine, lag: float) -> None:
+def _publish(meter: Meter, pool: PoolState, lag: float) -> None:
     threads = anyio.to_thread.current_default_thread_limiter().statistics()
-    pool = pool_state(engine)
     for name, value in vars(meter).items():
         _GAUGES[name].set(value)
     _GAUGES["threads_total"].set(threads.total_tokens)
     _GAUGES["threads_borrowed"].set(threads.borrowed_tokens)
     _GAUGES["threads_waiting"].set(threads.tasks_waiting)
-    _GAUGES["pool_capacity"].set((pool["size"] or 0) + (pool["overflow"] or 0))
-    _GAUGES["pool_checked_out"].set(pool["checked_out"] or 0)
+    _GAUGES["pool_capacity"].set(pool.capacity)
+    _GAUGES["pool_checked_out"].set(pool.checked_out)
     _GAUGES["loop_lag_seconds"].set(lag)
 
 

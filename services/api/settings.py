@@ -20,19 +20,17 @@ class Settings:
 
     knobs: Mapping[str, Value]
     sqlite_path: Path
+    database_url: str
     upstream_url: str
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
         """Read and validate. Raises SettingsError naming the variable."""
-        places = {"API_SQLITE_PATH", "API_UPSTREAM_URL"}
-        known = {knob.variable for knob in KNOBS.values()} | places
+        known = {knob.variable for knob in KNOBS.values()}
+        known |= {"API_SQLITE_PATH", "API_DATABASE_URL", "API_UPSTREAM_URL"}
         unknown = sorted(name for name in env if name.startswith("API_") and name not in known)
         if unknown:
             raise SettingsError(f"unknown setting {unknown[0]}: known are {', '.join(sorted(known))}")
-        missing = sorted(place for place in places if not env.get(place))
-        if missing:
-            raise SettingsError(f"{missing[0]} is not set")
         try:
             # A profile name only concerns the mock, and a ladder may bring profiles of its own.
             knobs = {
@@ -43,7 +41,21 @@ class Settings:
             }
         except ValueError as error:
             raise SettingsError(f"API_*: {error}") from None
-        return cls(knobs, Path(env["API_SQLITE_PATH"]), env["API_UPSTREAM_URL"].rstrip("/"))
+        place = {"sqlite": "API_SQLITE_PATH", "postgres": "API_DATABASE_URL"}[str(knobs["database"])]
+        for needed in (place, "API_UPSTREAM_URL"):
+            if not env.get(needed):
+                raise SettingsError(f"{needed} is not set")
+        return cls(
+            knobs,
+            sqlite_path=Path(env.get("API_SQLITE_PATH", "")),
+            database_url=env.get("API_DATABASE_URL", ""),
+            upstream_url=env["API_UPSTREAM_URL"].rstrip("/"),
+        )
+
+    @property
+    def application_name(self) -> str:
+        """How the server's ``pg_stat_activity`` shows this worker's connections."""
+        return f"ladder-api-{os.getpid()}"
 
     def word(self, knob: str) -> str:
         return str(self.knobs[knob])

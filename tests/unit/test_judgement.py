@@ -102,6 +102,9 @@ BOUND = {
     "pool": observed(
         "v2-held", 156, 0.25, service_cpu_ratio=0.5, pool_capacity=15, pool_checked_out=15, pool_waiting=150
     ),
+    "other CPUs": observed(
+        "v2", 330, 0.25, service_cpu_ratio=0.5, database_cpu_ratio=0.7, generator_cpu_ratio=0.25
+    ),
     "parked requests": observed("v6", 106, 5.2, service_cpu_ratio=0.33, mock_in_flight=199),
 }
 

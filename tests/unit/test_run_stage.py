@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from httpx import ConnectError, Request, Response
 
 from tests.factory import figures, stage
 from vcpu_ladder import guard
-from vcpu_ladder.environments.base import Load, Usage
+from vcpu_ladder.environments.base import Activity, Load, Usage
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted, RunInvalid
 from vcpu_ladder.events import Silent
 from vcpu_ladder.knobs import KNOBS
+from vcpu_ladder.postgres.steps import OnProgress
 from vcpu_ladder.record import MARKER, RECORD, RunRecord, load_records, unfinished
 from vcpu_ladder.resolve import ResolvedStage
 from vcpu_ladder.run import stage as steps
@@ -36,6 +37,9 @@ class FakeStack:
     def usage(self) -> Usage:
         return Usage(0.0, 0, 1, (11, 12), 0.0, 0.0, 0, None, None, None, None)
 
+    def activity(self) -> Activity | None:
+        return None
+
     def died(self) -> str | None:
         return None
 
@@ -54,7 +58,9 @@ class FakeEnvironment:
         if self._ready:
             raise self._ready
 
-    def up(self, stage: ResolvedStage, run_id: str, folder: Path) -> FakeStack:
+    def prepare(self, stages: Sequence[ResolvedStage], on_progress: OnProgress) -> None: ...
+
+    def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> FakeStack:
         if self._up:
             raise self._up
         return FakeStack()

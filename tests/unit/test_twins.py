@@ -12,6 +12,7 @@ API = Path(__file__).parents[2] / "services" / "api"
 TWINS = [
     ("handlers/async_handlers.py", "handlers/sync_handlers.py"),
     ("db/async_database.py", "db/sync_database.py"),
+    ("db/async_psycopg.py", "db/sync_psycopg.py"),
     ("upstream/async_upstream.py", "upstream/sync_upstream.py"),
 ]
 # The awaiting names and what they stand for; everything else must be equal.
@@ -27,6 +28,15 @@ NAMES = {
     "async_sessionmaker": "sessionmaker",
     "asynccontextmanager": "contextmanager",
     "create_async_engine": "create_engine",
+    "AnyAsyncStatements": "AnySyncStatements",
+    "AsyncPsycopgDatabase": "SyncPsycopgDatabase",
+    "AsyncPsycopgStatements": "SyncPsycopgStatements",
+    "AsyncPsycopgUnit": "SyncPsycopgUnit",
+    "AsyncConnection": "Connection",
+    "AsyncConnectionPool": "ConnectionPool",
+    "AsyncNullConnectionPool": "NullConnectionPool",
+    "AsyncExitStack": "ExitStack",
+    "enter_async_context": "enter_context",
     "aclose": "close",
     "aiter_bytes": "iter_bytes",
     "aiosqlite": "pysqlite",

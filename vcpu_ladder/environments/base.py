@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from vcpu_ladder.postgres.steps import OnProgress
 from vcpu_ladder.resolve import ResolvedStage
+
+
+@dataclass(frozen=True)
+class Activity:
+    """The service's connections as the database server counts them, by worker pid and by state."""
+
+    by_pid: dict[int, int]
+    active: int
+    idle: int
+    idle_in_transaction: int
+    waiting_for_locks: int
 
 
 @dataclass(frozen=True)
@@ -16,7 +28,8 @@ class Usage:
 
     ``foreign_cpu_s`` is what anything else burned on the service's own CPU, and ``stolen_cpu_s`` what
     the hypervisor took of it; ``others_busy_s`` is all that the other CPUs were busy with, the
-    hypervisor's share included; None where the platform does not tell.
+    hypervisor's share included; ``database_cpu_s`` is the database server's, where it is one of ours. None
+    where the platform does not tell, or there is no such thing.
     """
 
     service_cpu_s: float
@@ -30,6 +43,7 @@ class Usage:
     foreign_cpu_s: float | None
     stolen_cpu_s: float | None
     others_busy_s: float | None
+    database_cpu_s: float | None = None
 
 
 class Load(Protocol):
@@ -60,6 +74,13 @@ class Stack(Protocol):
 
     def usage(self) -> Usage: ...
 
+    def activity(self) -> Activity | None:
+        """The service's connections as the database server counts them; None where there is no server.
+
+        Raises an exception while the server does not answer.
+        """
+        ...
+
     def died(self) -> str | None:
         """One line naming a process of the stack that ended by itself, with its last words; else None."""
         ...
@@ -78,8 +99,15 @@ class Environment(Protocol):
         """Nothing of ours runs and everything needed is there. Raises EnvironmentNotReady."""
         ...
 
-    def up(self, stage: ResolvedStage, run_id: str, folder: Path) -> Stack:
-        """Restore the data, start upstream and service fresh, wait until both answer."""
+    def prepare(self, stages: Sequence[ResolvedStage], on_progress: OnProgress) -> None:
+        """Make what the stages' data is restored from, unless it is there. Raises EnvironmentNotReady."""
+        ...
+
+    def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> Stack:
+        """Restore the data, start upstream and service fresh, wait until both answer.
+
+        ``tell`` is told what is being waited for.
+        """
         ...
 
     def down(self) -> None:

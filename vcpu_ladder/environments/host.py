@@ -16,20 +16,25 @@ from vcpu_ladder.errors import EnvironmentNotReady
 
 @dataclass(frozen=True)
 class Ports:
-    """TCP ports on 127.0.0.1: the service, the upstream, and k6's own status server."""
+    """TCP ports on 127.0.0.1: the service, the upstream, k6's own status server, and PostgreSQL."""
 
     service: int = 8000
     upstream: int = 9100
     generator: int = 6565
+    postgres: int = 15432
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Ports:
-        """``SERVICE_PORT``, ``UPSTREAM_PORT``, ``K6_API_PORT``. Raises EnvironmentNotReady if not a port."""
+        """``SERVICE_PORT``, ``UPSTREAM_PORT``, ``K6_API_PORT``, ``POSTGRES_PORT``.
+
+        Raises EnvironmentNotReady for what is no port.
+        """
         ports = {}
         for name, variable in (
             ("service", "SERVICE_PORT"),
             ("upstream", "UPSTREAM_PORT"),
             ("generator", "K6_API_PORT"),
+            ("postgres", "POSTGRES_PORT"),
         ):
             text = env.get(variable)
             if text is None or text == "":
@@ -42,6 +47,7 @@ class Ports:
         return cls(**ports)
 
     def named(self) -> dict[str, int]:
+        """{variable: port} of what every run needs; PostgreSQL looks after its own."""
         return {
             "SERVICE_PORT": self.service,
             "UPSTREAM_PORT": self.upstream,

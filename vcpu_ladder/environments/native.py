@@ -7,19 +7,21 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vcpu_ladder import paths
-from vcpu_ladder.data import sqlite
-from vcpu_ladder.environments.base import Usage
+from vcpu_ladder.environments.base import Activity, Usage
 from vcpu_ladder.environments.host import Cpus, Ports, free_port, port_is_free, require_k6
+from vcpu_ladder.environments.native_data import LiveData, external_server, live_data, prepare
 from vcpu_ladder.environments.processes import Leashed, answers, cpus_seconds
 from vcpu_ladder.environments.service import service_command, upstream_command
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.knobs import KNOBS
+from vcpu_ladder.postgres.steps import OnProgress
 from vcpu_ladder.resolve import ResolvedStage
 
 START_DEADLINE_S = 30.0
@@ -35,7 +37,6 @@ _NOT_INHERITED = (
     "PYTHON",
     "PROMETHEUS_",
 )
-DATA_SEED = 1
 
 
 @dataclass
@@ -61,6 +62,7 @@ class NativeStack:
     cpus: Cpus
     upstream: Leashed
     service: Leashed
+    data: LiveData
     load: NativeLoad | None = None
     service_url: str = field(init=False)
     upstream_url: str = field(init=False)
@@ -113,7 +115,11 @@ class NativeStack:
             foreign_cpu_s=own[0] - service.cpu_s if own else None,
             stolen_cpu_s=own[1] if own else None,
             others_busy_s=sum(others) if others else None,
+            database_cpu_s=self.data.cpu_s(),
         )
+
+    def activity(self) -> Activity | None:
+        return self.data.activity()
 
     def died(self) -> str | None:
         for process in (self.service, self.upstream):
@@ -131,6 +137,9 @@ class NativeEnvironment:
         self.ports = ports or Ports.from_env()
         self.data = data or paths.DATA
         self._started: list[Leashed] = []
+        self._open = ExitStack()
+        # Of the run that is or was last: a record is written after ``down``.
+        self._data_facts: dict[str, object] = {}
         self._stack: NativeStack | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -141,6 +150,8 @@ class NativeEnvironment:
             "service_cpus": list(cpus.service),
             "other_cpus": list(cpus.others),
             "budget": "affinity" if cpus.pinned else "unpinned",
+            **({"data": self._data_facts} if self._data_facts else {}),
+            **({"database_server": server} if (server := external_server()) else {}),
         }
 
     def check_ready(self) -> None:
@@ -153,24 +164,22 @@ class NativeEnvironment:
                     next_command=f"set {variable} to a free port: make doctor {variable}={free_port()}",
                 )
 
-    def up(self, stage: ResolvedStage, run_id: str, folder: Path) -> NativeStack:
+    def prepare(self, stages: Sequence[ResolvedStage], on_progress: OnProgress) -> None:
+        prepare(stages, self.data, self.ports.postgres, on_progress)
+
+    def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> NativeStack:
         cpus = Cpus.split(int(stage.knobs["cpus"]))
         cpus.leave_the_service_alone()
-        template = sqlite.template(self.data / "sqlite", stage.scale, DATA_SEED)
-        live = self.data / "run" / "shop.sqlite"
-        sqlite.restore(template, live, stage.scale)
+        self._data_facts = {}
+        others = cpus.others if cpus.pinned else ()
+        data = self._open.enter_context(live_data(stage, self.data, self.ports.postgres, others, tell))
+        self._data_facts = data.facts
         multiprocess_folder = self.data / "run" / "prometheus"
         shutil.rmtree(multiprocess_folder, ignore_errors=True)
         multiprocess_folder.mkdir(parents=True)
 
-        upstream = self._start(
-            "upstream",
-            upstream_command(stage, sys.executable, "127.0.0.1", self.ports.upstream),
-            run_id,
-            folder,
-            cpus.others if cpus.pinned else (),
-            {},
-        )
+        command = upstream_command(stage, sys.executable, "127.0.0.1", self.ports.upstream)
+        upstream = self._start("upstream", command, run_id, folder, others, {})
         upstream.wait_until(
             answers(f"http://127.0.0.1:{self.ports.upstream}/healthz"), "its first answer", 10
         )
@@ -180,11 +189,14 @@ class NativeEnvironment:
             run_id,
             folder,
             cpus.service if cpus.pinned else (),
-            {**self.service_variables(stage, live), "PROMETHEUS_MULTIPROC_DIR": str(multiprocess_folder)},
+            {
+                **self.service_variables(stage, data),
+                "PROMETHEUS_MULTIPROC_DIR": str(multiprocess_folder),
+            },
         )
         url = f"http://127.0.0.1:{self.ports.service}/healthz"
         service.wait_until(answers(url), "its first answer", START_DEADLINE_S)
-        self._stack = NativeStack(self, run_id, folder, cpus, upstream, service)
+        self._stack = NativeStack(self, run_id, folder, cpus, upstream, service, data)
         return self._stack
 
     def _start(
@@ -203,11 +215,11 @@ class NativeEnvironment:
         self._started.append(process)
         return process
 
-    def service_variables(self, stage: ResolvedStage, database: Path) -> dict[str, str]:
+    def service_variables(self, stage: ResolvedStage, data: LiveData) -> dict[str, str]:
         """The ``API_*`` settings of the stage."""
         return {
             **{KNOBS[name].variable: str(value) for name, value in stage.knobs.items()},
-            "API_SQLITE_PATH": str(database),
+            **data.variables,
             "API_UPSTREAM_URL": f"http://127.0.0.1:{self.ports.upstream}",
         }
 
@@ -218,3 +230,4 @@ class NativeEnvironment:
             process.stop()
         self._started.clear()
         self._stack = None
+        self._open.close()

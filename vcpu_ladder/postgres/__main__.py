@@ -13,13 +13,12 @@ from typing import Annotated
 import typer
 
 from vcpu_ladder import paths
-from vcpu_ladder.console import ends_well, err, out
+from vcpu_ladder.console import ends_well, out, print_progress, say
 from vcpu_ladder.postgres.connect import session
 from vcpu_ladder.postgres.plan import Layout, SeedPlan
 from vcpu_ladder.postgres.restore import RUN_DATABASE, restore
 from vcpu_ladder.postgres.seed import SeedReport, seed, seed_native
 from vcpu_ladder.postgres.server import ExternalServer, NativeServer, Server
-from vcpu_ladder.postgres.steps import Progress
 from vcpu_ladder.postgres.verify import checksums
 
 app = typer.Typer(
@@ -54,11 +53,11 @@ def seed_command(
     """Make the template that every run's data is copied from; quick if it is there already."""
     plan = SeedPlan(scale, seed_number, layout)
     if database_url:
-        report = seed(ExternalServer.check(database_url), plan, _print_progress, anew)
+        report = seed(ExternalServer.check(database_url), plan, print_progress, anew)
     else:
-        report = seed_native(home, port, plan, _print_progress, anew=anew)
+        report = seed_native(home, port, plan, print_progress, anew=anew)
     for name, value in report.settings_not_in_force.items():
-        _say(f"the server keeps {name} = {value}, which a session cannot set: the load was slower for it")
+        say(f"the server keeps {name} = {value}, which a session cannot set: the load was slower for it")
     out.print(_outcome(report), highlight=False, soft_wrap=True)
 
 
@@ -75,7 +74,7 @@ def restore_command(
 ) -> None:
     """Copy the template into a run's database, as every run does."""
     with _server(home, port, database_url) as server:
-        report = restore(server, SeedPlan(scale, seed_number, layout), database, _say)
+        report = restore(server, SeedPlan(scale, seed_number, layout), database, say)
     out.print(
         f"{report.database} restored from {report.template} in {report.seconds:.1f} s ({report.method})",
         highlight=False,
@@ -110,17 +109,6 @@ def _outcome(report: SeedReport) -> str:
         return f"{report.template} ({report.plan}) is there already"
     rows = ", ".join(f"{count:,} {table}" for table, count in report.plan.rows.items())
     return f"{report.template} ({report.plan}): {rows} in {report.seconds:.1f} s"
-
-
-def _print_progress(progress: Progress) -> None:
-    if progress.seconds is not None:
-        _say(f"{progress.seconds:7.1f} s  {progress.step}")
-    elif progress.total and err.is_terminal:
-        err.print(f"{progress.done / progress.total:9.0%}  {progress.step}", end="\r", highlight=False)
-
-
-def _say(text: str) -> None:
-    err.print(f"{text:<60}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ class NativeServer:
 
     def _remedy(self, tail: str) -> str:
         if "could not bind" in tail:
-            return f"stop what listens on port {self.port}, or choose another port"
+            return f"stop what listens on port {self.port}, or set POSTGRES_PORT to another one"
         if "lock file" in tail:
             return "wait for the other command that uses this server, or end it"
         if "No space left" in tail:

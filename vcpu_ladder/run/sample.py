@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from vcpu_ladder.environments.base import Stack, Usage
+from vcpu_ladder.environments.base import Activity, Stack, Usage
 from vcpu_ladder.loopback import get_json
 from vcpu_ladder.run.correctness import worker_totals
 
@@ -35,6 +35,12 @@ COLUMNS = (
     "generator_cpu_ratio",
     "generator_rss_bytes",
     "upstream_cpu_ratio",
+    "database_cpu_ratio",
+    "database_connections",
+    "database_active",
+    "database_idle",
+    "database_idle_in_transaction",
+    "database_waiting_for_locks",
     "others_busy_ratio",
     "in_flight",
     "upstream_in_flight",
@@ -48,6 +54,7 @@ COLUMNS = (
     "mock_in_flight",
     "mock_timer_error_p99_ms",
 )
+_DATABASE_COLUMNS = COLUMNS[COLUMNS.index("database_connections") : COLUMNS.index("others_busy_ratio")]
 _WORKER_COLUMNS = COLUMNS[COLUMNS.index("in_flight") : COLUMNS.index("loop_lag_ms")]
 Sample = dict[str, float | str | None]
 
@@ -61,7 +68,7 @@ class Sampler:
         self._phase = phase
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
-        self._probes = ThreadPoolExecutor(3, thread_name_prefix="probe")
+        self._probes = ThreadPoolExecutor(4, thread_name_prefix="probe")
         self.samples: list[Sample] = []
 
     def start(self) -> None:
@@ -87,6 +94,7 @@ class Sampler:
             "requests": self._probes.submit(self._counter, "ladder_requests"),
             "worker": self._probes.submit(worker_totals, self._stack.service_url, _TIMEOUT_S),
             "mock": self._probes.submit(get_json, f"{self._stack.upstream_url}/stats", _TIMEOUT_S),
+            "database": self._probes.submit(self._stack.activity),
         }
         reading: dict[str, Any] = {"at": time.monotonic(), "usage": self._stack.usage()}
         for name, future in asked.items():
@@ -128,12 +136,27 @@ class Sampler:
             ),
             "generator_rss_bytes": new.generator_rss_bytes,
             "upstream_cpu_ratio": share(new.upstream_cpu_s, old.upstream_cpu_s, self._stack.generator_cpus),
+            "database_cpu_ratio": share(new.database_cpu_s, old.database_cpu_s, self._stack.generator_cpus),
             "others_busy_ratio": share(new.others_busy_s, old.others_busy_s, self._stack.generator_cpus),
+            **_connections(now["database"]),
             **{name: worker.get(name) for name in _WORKER_COLUMNS},
             "loop_lag_ms": 1000 * worker["loop_lag_seconds"] if "loop_lag_seconds" in worker else None,
             "mock_in_flight": mock.get("in_flight"),
             "mock_timer_error_p99_ms": error,
         }
+
+
+def _connections(seen: Activity | None) -> Sample:
+    if seen is None:
+        return dict.fromkeys(_DATABASE_COLUMNS)
+    values = (
+        sum(seen.by_pid.values()),
+        seen.active,
+        seen.idle,
+        seen.idle_in_transaction,
+        seen.waiting_for_locks,
+    )
+    return dict(zip(_DATABASE_COLUMNS, values, strict=True))
 
 
 def write_samples(path: Path, samples: list[Sample]) -> None:

@@ -154,7 +154,7 @@ def _seven_steps(run: _Run) -> None:
     stage = run.job.stage
     with run.step("restore and start"):  # the first step, nothing of ours running, was check_ready
         try:
-            stack = run.environment.up(stage, run.run_id, run.folder / "logs")
+            stack = run.environment.up(stage, run.run_id, run.folder / "logs", run.tell)
         except OSError as error:
             raise EnvironmentNotReady(f"cannot prepare the run: {error}") from None
     with run.step("prove"):

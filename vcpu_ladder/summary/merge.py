@@ -42,6 +42,9 @@ class Setting:
             len(environment.get("other_cpus", ())),
             record.source.get("packages"),
         ]
+        # A server of the user's is part of the platform; ours is the same for all, by its locked wheel.
+        if "database_server" in environment:
+            platform.append(environment["database_server"])
         return cls(
             ladder=record.ladder,
             environment=str(environment.get("kind")),

@@ -8,7 +8,15 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from services.api.db.engines import apply_sqlite_profile, clause, pool_arguments, sqlite_url
+from services.api.db.engines import (
+    apply_sqlite_profile,
+    clause,
+    engine_arguments,
+    engine_url,
+    pool_state,
+    prepares,
+)
+from services.api.db.pool_state import PoolState
 from services.api.meter import Meter
 from services.api.settings import Settings
 
@@ -29,6 +37,10 @@ class AsyncStatements:
         """The first row, or None."""
         rows = await self.all(sql, parameters)
         return rows[0] if rows else None
+
+    async def prepared(self) -> bool | None:
+        """Whether this connection prepares statements: the proof of ``prepared``."""
+        return prepares(await self._session.connection())
 
     async def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """One statement, executed once a row."""
@@ -65,7 +77,7 @@ class AsyncDatabase:
     def __init__(self, settings: Settings, meter: Meter) -> None:
         self._hold_request = settings.word("hold") == "request"
         self._meter = meter
-        self.engine = create_async_engine(sqlite_url(settings, "aiosqlite"), **pool_arguments(settings))
+        self.engine = create_async_engine(engine_url(settings, "aiosqlite"), **engine_arguments(settings))
         self.sync_engine = self.engine.sync_engine
         apply_sqlite_profile(self.sync_engine, settings)
         self.sessions = async_sessionmaker(self.engine)
@@ -86,6 +98,12 @@ class AsyncDatabase:
         finally:
             self._meter.pool_waiting -= 1
         return AsyncStatements(session, self._meter)
+
+    async def open(self) -> None:
+        """Nothing: SQLAlchemy connects when it must."""
+
+    def pool_state(self) -> PoolState:
+        return pool_state(self.sync_engine)
 
     async def close(self) -> None:
         await self.engine.dispose()

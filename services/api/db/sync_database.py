@@ -9,7 +9,15 @@ from typing import Any
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from services.api.db.engines import apply_sqlite_profile, clause, pool_arguments, sqlite_url
+from services.api.db.engines import (
+    apply_sqlite_profile,
+    clause,
+    engine_arguments,
+    engine_url,
+    pool_state,
+    prepares,
+)
+from services.api.db.pool_state import PoolState
 from services.api.meter import Meter
 from services.api.settings import Settings
 
@@ -30,6 +38,10 @@ class SyncStatements:
         """The first row, or None."""
         rows = self.all(sql, parameters)
         return rows[0] if rows else None
+
+    def prepared(self) -> bool | None:
+        """Whether this connection prepares statements: the proof of ``prepared``."""
+        return prepares(self._session.connection())
 
     def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """One statement, executed once a row."""
@@ -66,7 +78,7 @@ class SyncDatabase:
     def __init__(self, settings: Settings, meter: Meter) -> None:
         self._hold_request = settings.word("hold") == "request"
         self._meter = meter
-        self.engine = create_engine(sqlite_url(settings, "pysqlite"), **pool_arguments(settings))
+        self.engine = create_engine(engine_url(settings, "pysqlite"), **engine_arguments(settings))
         self.sync_engine = self.engine
         apply_sqlite_profile(self.sync_engine, settings)
         self.sessions = sessionmaker(self.engine)
@@ -87,6 +99,12 @@ class SyncDatabase:
         finally:
             self._meter.pool_waiting -= 1
         return SyncStatements(session, self._meter)
+
+    def open(self) -> None:
+        """Nothing: SQLAlchemy connects when it must."""
+
+    def pool_state(self) -> PoolState:
+        return pool_state(self.sync_engine)
 
     def close(self) -> None:
         self.engine.dispose()

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from services.api import sql
-from services.api.db.async_database import AsyncStatements
+from services.api.db.choose import AnyAsyncStatements
 from services.api.handlers.shop import InAsyncShop, answer, as_product, as_sales_line, found, money
 from services.api.models import (
     After,
@@ -95,7 +95,7 @@ async def checkout(basket: Basket, key: Key, shop: InAsyncShop) -> Response:
     return answer(Receipt(**order.model_dump(), upstream_delay_ms=reply.delay_ms), 201)
 
 
-async def price_basket(db: AsyncStatements, basket: Basket) -> list[dict[str, Any]]:
+async def price_basket(db: AnyAsyncStatements, basket: Basket) -> list[dict[str, Any]]:
     """The basket's lines with today's prices. Raises NotFoundError for a user or product not there."""
     found(await db.one(sql.USER, {"user_id": basket.user_id}), "user", basket.user_id)
     lines = []
@@ -107,7 +107,9 @@ async def price_basket(db: AsyncStatements, basket: Basket) -> list[dict[str, An
     return lines
 
 
-async def insert_order(db: AsyncStatements, user_id: int, lines: list[dict[str, Any]], status: str) -> Order:
+async def insert_order(
+    db: AnyAsyncStatements, user_id: int, lines: list[dict[str, Any]], status: str
+) -> Order:
     """The order and its items: two statements, so that the database's write lock is held shortly."""
     order = await db.one(sql.INSERT_ORDER, {"user_id": user_id, "status": status})
     order_id = found(order, "order", 0)["id"]

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 
-from services.api.db.async_database import AsyncDatabase
-from services.api.db.sync_database import SyncDatabase
+from services.api.db.choose import AnyAsyncDatabase, AnySyncDatabase
 from services.api.errors import NotFoundError
 from services.api.models import Product, SalesLine
 from services.api.upstream.async_aiohttp import AiohttpUpstream
@@ -20,13 +19,13 @@ from services.api.upstream.sync_upstream import SyncUpstream
 
 @dataclass(frozen=True)
 class SyncShop:
-    database: SyncDatabase
+    database: AnySyncDatabase
     upstream: SyncUpstream
 
 
 @dataclass(frozen=True)
 class AsyncShop:
-    database: AsyncDatabase
+    database: AnyAsyncDatabase
     upstream: AsyncUpstream | AiohttpUpstream
 
 

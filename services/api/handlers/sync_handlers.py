@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from services.api import sql
-from services.api.db.sync_database import SyncStatements
+from services.api.db.choose import AnySyncStatements
 from services.api.handlers.shop import InSyncShop, answer, as_product, as_sales_line, found, money
 from services.api.models import (
     After,
@@ -95,7 +95,7 @@ def checkout(basket: Basket, key: Key, shop: InSyncShop) -> Response:
     return answer(Receipt(**order.model_dump(), upstream_delay_ms=reply.delay_ms), 201)
 
 
-def price_basket(db: SyncStatements, basket: Basket) -> list[dict[str, Any]]:
+def price_basket(db: AnySyncStatements, basket: Basket) -> list[dict[str, Any]]:
     """The basket's lines with today's prices. Raises NotFoundError for a user or product not there."""
     found(db.one(sql.USER, {"user_id": basket.user_id}), "user", basket.user_id)
     lines = []
@@ -107,7 +107,7 @@ def price_basket(db: SyncStatements, basket: Basket) -> list[dict[str, Any]]:
     return lines
 
 
-def insert_order(db: SyncStatements, user_id: int, lines: list[dict[str, Any]], status: str) -> Order:
+def insert_order(db: AnySyncStatements, user_id: int, lines: list[dict[str, Any]], status: str) -> Order:
     """The order and its items: two statements, so that the database's write lock is held shortly."""
     order = db.one(sql.INSERT_ORDER, {"user_id": user_id, "status": status})
     order_id = found(order, "order", 0)["id"]

@@ -1,0 +1,33 @@
+"""Which sibling a worker uses, by the ``driver`` knob."""
+
+from __future__ import annotations
+
+from services.api.db.async_asyncpg import AsyncpgDatabase, AsyncpgStatements
+from services.api.db.async_database import AsyncDatabase, AsyncStatements
+from services.api.db.async_psycopg import AsyncPsycopgDatabase, AsyncPsycopgStatements
+from services.api.db.sync_database import SyncDatabase, SyncStatements
+from services.api.db.sync_psycopg import SyncPsycopgDatabase, SyncPsycopgStatements
+from services.api.meter import Meter
+from services.api.settings import Settings
+
+AnySyncDatabase = SyncDatabase | SyncPsycopgDatabase
+AnyAsyncDatabase = AsyncDatabase | AsyncPsycopgDatabase | AsyncpgDatabase
+AnySyncStatements = SyncStatements | SyncPsycopgStatements
+AnyAsyncStatements = AsyncStatements | AsyncPsycopgStatements | AsyncpgStatements
+
+
+def sync_database(settings: Settings, meter: Meter) -> AnySyncDatabase:
+    if settings.word("driver") == "psycopg":
+        return SyncPsycopgDatabase(settings, meter)
+    return SyncDatabase(settings, meter)
+
+
+def async_database(settings: Settings, meter: Meter) -> AnyAsyncDatabase:
+    """Must be called inside a running event loop."""
+    match settings.word("driver"):
+        case "asyncpg":
+            return AsyncpgDatabase(settings, meter)
+        case "psycopg":
+            return AsyncPsycopgDatabase(settings, meter)
+        case _:
+            return AsyncDatabase(settings, meter)

@@ -1,0 +1,43 @@
+"""What the PostgreSQL drivers share: how knobs become their pools' arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.api.settings import Settings
+
+# SQLAlchemy's pool waits 30 s by default and so does psycopg_pool; asyncpg would wait for ever.
+POOL_TIMEOUT_S = 30.0
+
+# The libraries' own defaults.
+_PSYCOPG_PREPARES_AFTER = 5
+_PSYCOPG_DEFAULT_SIZE = 4
+_ASYNCPG_DEFAULT_SIZE = 10
+_ASYNCPG_STATEMENT_CACHE = 100
+
+
+def prepare_threshold(settings: Settings) -> int | None:
+    """psycopg prepares a statement when it is sent for the 6th time on a connection; None: never."""
+    return _PSYCOPG_PREPARES_AFTER if settings.word("prepared") == "on" else None
+
+
+def statement_cache_size(settings: Settings) -> int:
+    """asyncpg prepares every statement and keeps this many; 0: none is kept."""
+    return _ASYNCPG_STATEMENT_CACHE if settings.word("prepared") == "on" else 0
+
+
+def psycopg_sizes(settings: Settings) -> dict[str, Any]:
+    """``min_size`` and ``max_size``. A pool grows from one connection to what the load asks for."""
+    match settings.word("pool"):
+        case "queue":
+            return {"min_size": 1, "max_size": settings.number("pool_size")}
+        case "null":
+            return {"min_size": 0, "max_size": 0}
+        case _:
+            return {"min_size": _PSYCOPG_DEFAULT_SIZE}
+
+
+def asyncpg_sizes(settings: Settings) -> dict[str, Any]:
+    if settings.word("pool") == "queue":
+        return {"min_size": 1, "max_size": settings.number("pool_size")}
+    return {"min_size": _ASYNCPG_DEFAULT_SIZE, "max_size": _ASYNCPG_DEFAULT_SIZE}
