@@ -40,6 +40,7 @@ def make_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.number("threads")
+        metrics.show_run(settings.run)
         if settings.word("handlers") == "async":
             async with _async_shop(settings, meter) as shop:
                 app.state.shop = shop

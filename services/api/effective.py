@@ -11,12 +11,14 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 from fastapi.routing import APIRoute
 
 from services.api import gunicorn_conf
+from services.api.cgroup import read_cgroup
 from services.api.db.choose import AnyAsyncDatabase
 from services.api.handlers.shop import AsyncShop, SyncShop
 from services.api.metrics import ObserveLatency
@@ -35,6 +37,7 @@ async def effective(app: FastAPI) -> dict[str, Any]:
     pool = shop.database.pool_state()
     client = type(shop.upstream.client)
     loop = type(asyncio.get_running_loop())
+    cgroup = read_cgroup()
     return {
         "pid": os.getpid(),
         "parent_pid": os.getppid(),
@@ -59,6 +62,7 @@ async def effective(app: FastAPI) -> dict[str, Any]:
             "python": platform.python_version(),
             "loop": f"{loop.__module__}.{loop.__name__}",
             "affinity": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+            "cgroup": asdict(cgroup) if cgroup else None,
         },
     }
 

@@ -13,12 +13,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
-from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from prometheus_fastapi_instrumentator import Instrumentator
 
+from services.api.cgroup import Cgroup, read_cgroup
 from services.api.meter import OWN_PATHS, ASGIApp, Receive, Scope, Send
+from services.api.settings import RUN_LABELS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from fastapi import FastAPI
 
     from services.api.db.pool_state import PoolState
@@ -45,6 +51,14 @@ _GAUGES = {
         "loop_lag_seconds": "Longest delay of the event loop since the last publication",
     }.items()
 }
+
+# Of all workers, the dead ones too. The library's own process metrics do not exist with several workers.
+_CPU = Counter("ladder_api_cpu_seconds", "CPU time of the workers")
+
+# ``max``: once, not once a worker.
+_RUN = Gauge(
+    "ladder_api_run_info", "1: the run that is served now", tuple(RUN_LABELS), multiprocess_mode="max"
+)
 
 _LATENCY = Histogram(
     "ladder_api_request_duration_seconds",
@@ -92,13 +106,48 @@ def scrape() -> bytes:
     """All workers' metrics, in Prometheus' text format."""
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    registry.register(CgroupCollector(read_cgroup()))
     return generate_latest(registry)
+
+
+class CgroupCollector(Collector):
+    """The cgroup of all workers together, so read at the scrape and shown once; nothing where it is None."""
+
+    def __init__(self, cgroup: Cgroup | None) -> None:
+        self._cgroup = cgroup
+
+    def collect(self) -> Iterator[Metric]:
+        cgroup = self._cgroup
+        if cgroup is None:
+            return
+        gauges = {
+            "quota_seconds": ("CPU time allowed in a period", cgroup.quota_s),
+            "period_seconds": ("Length of a quota's period", cgroup.period_s),
+            "memory_limit_bytes": ("Memory limit", cgroup.memory_limit_bytes),
+        }
+        counters = {
+            "periods": ("Periods in which anything ran", cgroup.periods),
+            "throttled_periods": ("Periods that used up their quota", cgroup.throttled_periods),
+            "throttled_seconds": ("Time frozen by the quota, summed over CPUs", cgroup.throttled_s),
+            "cpu_seconds": ("CPU time used, the supervisor's included", cgroup.cpu_s),
+            "oom_kills": ("Processes killed at the memory limit", cgroup.oom_kills),
+        }
+        for family, metrics in ((GaugeMetricFamily, gauges), (CounterMetricFamily, counters)):
+            for name, (text, value) in metrics.items():
+                if value is not None:
+                    yield family(f"ladder_api_cgroup_{name}", f"{text} (own cgroup)", value=value)
+
+
+def show_run(labels: Mapping[str, str]) -> None:
+    """Publish ``ladder_api_run_info`` for a run that has labels."""
+    if any(labels.values()):
+        _RUN.labels(**labels).set(1)
 
 
 async def publish_for_ever(meter: Meter, pool_state: Callable[[], PoolState]) -> None:
     """Measure the loop's lag and publish the gauges until cancelled."""
     loop = asyncio.get_running_loop()
-    lag = 0.0
+    lag = cpu_s = 0.0
     due = loop.time() + PUBLISH_EVERY_S
     while True:
         asleep = loop.time()
@@ -107,6 +156,9 @@ async def publish_for_ever(meter: Meter, pool_state: Callable[[], PoolState]) ->
         lag = max(lag, now - asleep - LAG_PROBE_S)
         if now >= due:
             _publish(meter, pool_state(), lag)
+            used_s = time.process_time()
+            _CPU.inc(used_s - cpu_s)
+            cpu_s = used_s
             lag, due = 0.0, now + PUBLISH_EVERY_S
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from vcpu_ladder.knobs import KNOBS, Value
 
+# Label of the live view: the variable that an environment sets it by.
+RUN_LABELS = {"ladder": "API_RUN_LADDER", "stage": "API_RUN_STAGE", "run": "API_RUN_ID"}
+
 
 class SettingsError(ValueError):
     """An ``API_*`` variable that is missing, unknown or not allowed; the message is one line."""
@@ -16,18 +19,21 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """What this worker was told. ``knobs`` holds every knob; the rest says where things are."""
+    """What this worker was told. ``knobs`` holds every knob; ``run`` the labels {ladder, stage, run} that
+    the live view shows, empty where nobody gave any; the rest says where things are."""
 
     knobs: Mapping[str, Value]
     sqlite_path: Path
     database_url: str
     upstream_url: str
+    run: Mapping[str, str]
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
         """Read and validate. Raises SettingsError naming the variable."""
         known = {knob.variable for knob in KNOBS.values()}
         known |= {"API_SQLITE_PATH", "API_DATABASE_URL", "API_UPSTREAM_URL"}
+        known |= set(RUN_LABELS.values())
         unknown = sorted(name for name in env if name.startswith("API_") and name not in known)
         if unknown:
             raise SettingsError(f"unknown setting {unknown[0]}: known are {', '.join(sorted(known))}")
@@ -50,6 +56,7 @@ class Settings:
             sqlite_path=Path(env.get("API_SQLITE_PATH", "")),
             database_url=env.get("API_DATABASE_URL", ""),
             upstream_url=env["API_UPSTREAM_URL"].rstrip("/"),
+            run={label: env.get(variable, "") for label, variable in RUN_LABELS.items()},
         )
 
     @property

@@ -21,6 +21,7 @@ from vcpu_ladder.environments.processes import Leashed, answers, cpus_seconds
 from vcpu_ladder.environments.service import service_command, upstream_command
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.knobs import KNOBS
+from vcpu_ladder.live import LiveView, run_labels
 from vcpu_ladder.postgres.steps import OnProgress
 from vcpu_ladder.resolve import ResolvedStage
 
@@ -77,11 +78,13 @@ class NativeStack:
         self.generator_cpus = len(self.cpus.others)
 
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> NativeLoad:
+        live = self.environment.live
         address = f"127.0.0.1:{self.environment.ports.generator}"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("K6_")}
         process = Leashed(
             "k6",
             [require_k6(), "run", "--quiet", "--no-usage-report", "--no-color", "--address", address]
+            + (live.arguments(stage, self.run_id) if live else [])
             + [str(paths.K6_SCRIPTS / stage.load.script)],
             run_id=self.run_id,
             folder=self.folder,
@@ -89,6 +92,7 @@ class NativeStack:
             env={
                 **inherited,
                 **variables,
+                **(live.variables() if live else {}),
                 "LADDER_SUMMARY": str(summary),
                 "LADDER_BASE_URL": self.service_url,
             },
@@ -136,6 +140,7 @@ class NativeEnvironment:
     def __init__(self, ports: Ports | None = None, data: Path | None = None) -> None:
         self.ports = ports or Ports.from_env()
         self.data = data or paths.DATA
+        self.live = LiveView.from_env()
         self._started: list[Leashed] = []
         self._open = ExitStack()
         # Of the run that is or was last: a record is written after ``down``.
@@ -152,11 +157,14 @@ class NativeEnvironment:
             "budget": "affinity" if cpus.pinned else "unpinned",
             **({"data": self._data_facts} if self._data_facts else {}),
             **({"database_server": server} if (server := external_server()) else {}),
+            "live_view": self.live is not None,
         }
 
     def check_ready(self) -> None:
         Cpus.split(1)
         require_k6()
+        if self.live:
+            self.live.check_ready()
         for variable, port in self.ports.named().items():
             if not port_is_free(port):
                 raise EnvironmentNotReady(
@@ -191,6 +199,7 @@ class NativeEnvironment:
             cpus.service if cpus.pinned else (),
             {
                 **self.service_variables(stage, data),
+                **run_labels(stage, run_id),
                 "PROMETHEUS_MULTIPROC_DIR": str(multiprocess_folder),
             },
         )

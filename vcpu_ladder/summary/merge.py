@@ -41,6 +41,8 @@ class Setting:
             environment.get("pinned"),
             len(environment.get("other_cpus", ())),
             record.source.get("packages"),
+            # Prometheus asks the service each second on its own CPU: watched runs are slower.
+            *(["live view"] if environment.get("live_view") else []),
         ]
         # A server of the user's is part of the platform; ours is the same for all, by its locked wheel.
         if "database_server" in environment:
