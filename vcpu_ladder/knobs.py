@@ -321,8 +321,17 @@ KNOBS: dict[str, Knob] = {
             1,
             (1, 64),
             "CPUs",
-            "CPUs the service may use, by affinity",
+            "CPUs the service may use",
             Proof("cpus", lambda knobs: knobs["cpus"]),
+        ),
+        Knob(
+            "pinning",
+            "cpuset",
+            ("cpuset", "quota"),
+            "",
+            "what holds the service to its CPUs: cpuset: they are its own (by affinity in native runs, beside "
+            "the quota in compose); quota: CPU time alone, on whichever CPU (compose only)",
+            Proof("pinning", lambda knobs: knobs["pinning"]),
         ),
     )
 }

@@ -19,10 +19,10 @@ from vcpu_ladder.errors import EnvironmentNotReady
 FILE = paths.HOME / "compose.yaml"
 NAME = "vcpu-ladder"
 PASSWORD = "POSTGRES_PASSWORD"
-POSTGRES_PORT = 15432
 # What a run starts itself; whatever else of the project is up stays up.
 RUN_SERVICES = ("api", "mock", "k6")
 BUILT = ("api", "mock")
+START_S = 60.0
 
 
 def project_name(env: Mapping[str, str] = os.environ) -> str:
@@ -59,17 +59,19 @@ class Project:
     def __post_init__(self) -> None:
         self._password = password(paths.HOME / ".env")
 
-    @property
-    def postgres_port(self) -> int:
-        text = os.environ.get("POSTGRES_PORT") or str(POSTGRES_PORT)
-        if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 65536:
-            raise EnvironmentNotReady(f"POSTGRES_PORT = {text!r} is not a port")
-        return int(text)
-
     def postgres_url(self, database: str = "postgres", inside: bool = False) -> str:
         """With password: from this machine, or from inside the project's network."""
-        place = "postgres:5432" if inside else f"127.0.0.1:{self.postgres_port}"
+        place = "postgres:5432" if inside else f"127.0.0.1:{self.ports.postgres}"
         return f"postgresql://postgres:{self._password}@{place}/{database}"
+
+    def split(self, budget: int) -> Cpus:
+        """Of this machine's CPUs, or of the virtual machine's that the engine runs in."""
+        if self.engine.on_this_kernel:
+            return Cpus.split(budget)
+        return Cpus.split(budget, tuple(range(int(self.engine.info["NCPU"]))))
+
+    def observer_port(self, variable: str, default: str) -> str:
+        return os.environ.get(variable) or default
 
     def share_cpus(self, cpus: Cpus, pinned: bool, budget: int) -> None:
         """The quota for the service, its CPUs if it is to be pinned, and the others for everything else."""
@@ -85,9 +87,8 @@ class Project:
         """``docker compose ARGUMENTS``, with the project's variables. Raises EnvironmentNotReady."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("COMPOSE_")}
         given = {name: str(port) for name, port in self.ports.named().items()}
+        given["POSTGRES_PORT"] = str(self.ports.postgres)
         variables = {**inherited, **given, PASSWORD: self._password, **self.variables, **extra}
-        variables["POSTGRES_PORT"] = str(self.postgres_port)
-        variables["DOCKER_BUILDKIT"] = os.environ.get("DOCKER_BUILDKIT", "1")
         files = [FILE] if override is None else [FILE, override]
         return self.engine.compose(self.name, files, arguments, variables, timeout_s)
 
@@ -123,6 +124,21 @@ class Project:
                     f"docker pull {image}",
                 ) from None
 
+    def start(
+        self, *services: str, override: Path | None = None, timeout_s: float = START_S, **extra: str
+    ) -> None:
+        """Start services and wait until they are healthy. Raises EnvironmentNotReady with their last words."""
+        waiting = ["--detach", "--wait", "--wait-timeout", f"{timeout_s:.0f}", "--no-deps", "--no-build"]
+        try:
+            self.compose("up", *waiting, *services, override=override, timeout_s=timeout_s + 30, **extra)
+        except EnvironmentNotReady as error:
+            last = [f"{one.service}: {one.logs('stderr', 8).strip()}" for one in self.containers(*services)]
+            raise EnvironmentNotReady(
+                f"{', '.join(services)} did not get healthy",
+                "\n".join([error.evidence or error.what, *last]),
+                error.next_command,
+            ) from None
+
     def remove(self, *services: str) -> None:
         """These services' containers, at once; what an interrupted command was still making as well."""
         for _ in range(5):
@@ -131,6 +147,18 @@ class Project:
                 return
             for one in left:
                 one.remove()
+
+    def kept_up(self) -> set[str]:
+        """The services that ``make up`` started, told by its Prometheus: a run has none of its own."""
+        up = {one.service for one in self.containers()}
+        return up if "prometheus" in up else set()
+
+    def drop_volume(self, name: str) -> bool:
+        """Whether there was one. Raises EnvironmentNotReady: it is in use."""
+        answer = self.engine.call("DELETE", f"/volumes/{self.name}_{name}")
+        if answer.status_code not in (204, 404):
+            raise EnvironmentNotReady(f"volume {self.name}_{name} cannot be removed: {answer.text.strip()}")
+        return answer.status_code == 204
 
     def down(self) -> None:
         """Every container and the network of the project; named volumes, the data, stay."""

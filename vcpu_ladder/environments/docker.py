@@ -6,18 +6,20 @@ runner asks while it measures; what needs compose.yaml goes through ``docker com
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import platform
 import shutil
 import signal
 import subprocess
+import tarfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import httpx
@@ -29,6 +31,7 @@ _API = "/v1.41"  # the first with one-shot statistics; every engine since 20.10 
 _FIND_S = 20.0
 COMPOSE_S = 120.0
 BUILD_S = 1200.0
+_COPY_S = 600.0
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 _REMEDY = "start Docker, or choose the other environment: ENVIRONMENT=native"
@@ -67,7 +70,9 @@ class Engine:
             transport=httpx.HTTPTransport(uds=self.socket, limits=limits), base_url="http://docker" + _API
         )
 
-    def call(self, method: str, path: str, *, timeout_s: float | None = 30.0, **request: Any) -> httpx.Response:
+    def call(
+        self, method: str, path: str, *, timeout_s: float | None = 30.0, **request: Any
+    ) -> httpx.Response:
         """One call of the engine's API, whatever status comes.
 
         Raises EnvironmentNotReady when the engine does not answer.
@@ -99,6 +104,11 @@ class Engine:
         """Whether containers are processes of this machine, not of a virtual machine on it."""
         return platform.system() == "Linux" and self.info["KernelVersion"] == platform.release()
 
+    def ask(self, image: str, project: str, *command: str) -> str:
+        """What a program of an image prints, without network, in a container that is gone after."""
+        guard = ["--rm", "--network", "none", "--label", f"{PROJECT}={project}", "--entrypoint", command[0]]
+        return _output("run", *guard, image, *command[1:])
+
     def image(self, name: str) -> dict[str, Any] | None:
         answer = self.call("GET", f"/images/{name}/json")
         return None if answer.status_code == 404 else dict(answer.json())
@@ -117,27 +127,28 @@ class Engine:
         """
         named = [word for file in files for word in ("--file", str(file))]
         command = ["compose", "--project-name", project, "--project-directory", str(paths.HOME), *named]
-        return _output(
-            *command, "--progress", "plain", *arguments, variables=variables, timeout_s=timeout_s
-        )
+        return _output(*command, "--progress", "plain", *arguments, variables=variables, timeout_s=timeout_s)
 
 
 @dataclass(frozen=True)
 class End:
-    """How a container ended. ``code`` is negative for the signal that ended it."""
+    """How a container ended, in a few words. ``code`` is negative for the signal that ended it."""
 
     code: int
-    out_of_memory: bool
+    how: str
 
-    @property
-    def how(self) -> str:
-        if self.out_of_memory:
-            return "was killed by the kernel: out of memory"
-        return f"was killed by signal {-self.code}" if self.code < 0 else f"ended with status {self.code}"
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> End:
+        """From the engine's ``State``."""
+        code = int(state["ExitCode"])
+        code = 128 - code if code > 128 else code
+        if state["OOMKilled"]:
+            return cls(code, "was killed by the kernel at its memory limit")
+        return cls(code, f"was killed by signal {-code}" if code < 0 else f"ended with status {code}")
 
 
 class Container:
-    """One container of the project, by id. After ``start`` a thread waits for its end: asking costs nothing."""
+    """One container of the project, by id. Once started a thread waits for its end: asking costs nothing."""
 
     def __init__(self, engine: Engine, ident: str, service: str) -> None:
         self.engine, self.id, self.service = engine, ident, service
@@ -157,17 +168,21 @@ class Container:
     def _wait(self) -> None:
         try:
             self.engine.demand("POST", f"/containers/{self.id}/wait", timeout_s=None)
-            state = self.inspect()["State"]
-            code = int(state["ExitCode"])
-            self._end = End(128 - code if code > 128 else code, bool(state["OOMKilled"]))
-        except EnvironmentNotReady:
-            self._end = End(255, False)  # removed, or the engine went away
+            self._end = End.of(self.inspect()["State"])
+        except EnvironmentNotReady as error:
+            self._end = End(255, f"was removed, or its engine went away ({error.what})")
         self._ended.set()
 
     @property
     def end(self) -> End | None:
         """None while it runs."""
         return self._end if self._ended.is_set() else None
+
+    def kill(self) -> None:
+        """End it now, and wait for that; nothing if it has ended."""
+        if self.end is None:
+            self.engine.call("POST", f"/containers/{self.id}/kill")
+            self._ended.wait(10)
 
     def inspect(self) -> dict[str, Any]:
         found: dict[str, Any] = self.engine.get(f"/containers/{self.id}/json")
@@ -179,11 +194,22 @@ class Container:
         found: dict[str, Any] = self.engine.get(f"/containers/{self.id}/stats", **query)
         return found
 
-    def put(self, folder: str, archive: Any) -> None:
-        """Unpack a tar stream into a folder. Raises EnvironmentNotReady: the disk is full, for one."""
+    def put(self, source: Path, target: PurePosixPath, owner: int) -> None:
+        """Copy a file of this machine into it. Raises EnvironmentNotReady: the disk is full, for one."""
+        place = f"/containers/{self.id}/archive"
         self.engine.demand(
-            "PUT", f"/containers/{self.id}/archive", params={"path": folder}, content=archive, timeout_s=600
+            "PUT",
+            place,
+            params={"path": str(target.parent)},
+            content=_tar(source, target.name, owner),
+            timeout_s=_COPY_S,
         )
+        answer = self.engine.demand("HEAD", place, params={"path": str(target)})
+        there = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))["size"]
+        if there != source.stat().st_size:
+            raise EnvironmentNotReady(
+                f"{self.service}:{target} has {there} bytes, {source} has {source.stat().st_size}"
+            )
 
     def logs(self, stream: str, tail: int | None = None) -> str:
         """What it wrote to ``stdout`` or ``stderr``; empty when the engine no longer tells."""
@@ -206,6 +232,17 @@ def containers(engine: Engine, project: str) -> list[Container]:
     return [Container(engine, one["Id"], one["Labels"].get(SERVICE, "?")) for one in found]
 
 
+def _tar(source: Path, name: str, owner: int) -> Iterator[bytes]:
+    """The file as a tar archive of one member, a piece at a time."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.uid, member.gid = source.stat().st_size, 0o600, owner, owner
+    yield member.tobuf(tarfile.GNU_FORMAT)
+    with source.open("rb") as file:
+        while piece := file.read(1 << 20):
+            yield piece
+    yield bytes(-member.size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+
+
 def _without_headers(raw: bytes) -> bytes:
     """The engine frames its log: a byte for the stream, three unused, four for the length, then the text."""
     text, at = b"", 0
@@ -223,9 +260,7 @@ def _words(answer: httpx.Response) -> str:
         return f"{answer.status_code} {answer.text[:200]}"
 
 
-def _output(
-    *arguments: str, variables: Mapping[str, str] | None = None, timeout_s: float = _FIND_S
-) -> str:
+def _output(*arguments: str, variables: Mapping[str, str] | None = None, timeout_s: float = _FIND_S) -> str:
     """``docker ARGUMENTS``. Interrupted, it is killed with us: what it leaves half made, ``down`` removes."""
     what = " ".join(word for word in arguments if not word.startswith(("/", "-")))
     try:

@@ -176,6 +176,11 @@ class NativeEnvironment:
         prepare(stages, self.data, self.ports.postgres, on_progress)
 
     def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> NativeStack:
+        if stage.knobs["pinning"] == "quota":
+            raise EnvironmentNotReady(
+                f"{stage.name}: pinning = quota needs a container's quota; native runs hold by affinity",
+                next_command="ENVIRONMENT=compose",
+            )
         cpus = Cpus.split(int(stage.knobs["cpus"]))
         cpus.leave_the_service_alone()
         self._data_facts = {}
