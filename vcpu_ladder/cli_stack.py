@@ -32,7 +32,7 @@ def up_command(
         list[str] | None, typer.Option(help="Leave out grafana, prometheus or postgres-exporter.")
     ] = None,
 ) -> None:
-    """Start the whole Compose stack: service, upstream, PostgreSQL, Prometheus, Grafana. Then measure beside it.
+    """Start the whole Compose stack: service, upstream, PostgreSQL, Prometheus and Grafana.
 
     Example: vcpu-ladder up
     """

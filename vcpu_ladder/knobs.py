@@ -329,8 +329,8 @@ KNOBS: dict[str, Knob] = {
             "cpuset",
             ("cpuset", "quota"),
             "",
-            "what holds the service to its CPUs: cpuset: they are its own (by affinity in native runs, beside "
-            "the quota in compose); quota: CPU time alone, on whichever CPU (compose only)",
+            "what holds the service to its CPUs: cpuset: CPUs of its own (native: affinity, compose: beside "
+            "its quota); quota: CPU time alone, on any CPU (compose only)",
             Proof("pinning", lambda knobs: knobs["pinning"]),
         ),
     )

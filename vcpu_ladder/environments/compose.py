@@ -136,7 +136,7 @@ class ComposeEnvironment:
         override = folder / "compose.json"
         override.write_text(overriding(self._services(stage, run_id, data)))
         self.project.start("mock", override=override)
-        create(self.project, override, "api", **data.variables)
+        create(self.project, override, "api", data.variables)
         (api,), (mock,) = self.project.containers("api"), self.project.containers("mock")
         mock.watch()
         if postgres is None:

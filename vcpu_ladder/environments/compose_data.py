@@ -1,4 +1,4 @@
-"""The shop's data in Compose: a SQLite file copied into the service's volume, or PostgreSQL in its container."""
+"""The shop's data in Compose: a SQLite file in the service's volume, or PostgreSQL in its container."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ComposeServer:
 
 def start_postgres(project: Project, settings: Path = MEASURE) -> Container:
     """The server with these settings, answering. Raises EnvironmentNotReady with its last words."""
-    project.start("postgres", timeout_s=UP_S, POSTGRES_SETTINGS=settings.name)
+    project.start("postgres", timeout_s=UP_S, given={"POSTGRES_SETTINGS": settings.name})
     (container,) = project.containers("postgres")
     return container
 
@@ -97,7 +97,7 @@ def prepare(stages: Iterable[ResolvedStage], project: Project, folder: Path, on_
 
 
 def copy_sqlite(stage: ResolvedStage, folder: Path, api: Container) -> None:
-    """The stage's file into a service that is made but not started: its volume is new, so nothing else is there."""
+    """The stage's file into a service that is made but not started: nothing else is in its volume."""
     source = sqlite.template(folder / "sqlite", stage.scale, DATA_SEED)
     sqlite.check_rows(source, stage.scale)
     api.put(source, SQLITE, _OWNER)

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from vcpu_ladder import paths
@@ -22,6 +23,7 @@ PASSWORD = "POSTGRES_PASSWORD"
 # What a run starts itself; whatever else of the project is up stays up.
 RUN_SERVICES = ("api", "mock", "k6")
 BUILT = ("api", "mock")
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 START_S = 60.0
 
 
@@ -82,13 +84,20 @@ class Project:
         }
 
     def compose(
-        self, *arguments: str, override: Path | None = None, timeout_s: float = COMPOSE_S, **extra: str
+        self,
+        *arguments: str,
+        override: Path | None = None,
+        timeout_s: float = COMPOSE_S,
+        given: Mapping[str, str] = _NOTHING,
     ) -> str:
-        """``docker compose ARGUMENTS``, with the project's variables. Raises EnvironmentNotReady."""
+        """``docker compose ARGUMENTS`` with the project's variables and those given.
+
+        Raises EnvironmentNotReady.
+        """
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("COMPOSE_")}
-        given = {name: str(port) for name, port in self.ports.named().items()}
-        given["POSTGRES_PORT"] = str(self.ports.postgres)
-        variables = {**inherited, **given, PASSWORD: self._password, **self.variables, **extra}
+        ports = {name: str(port) for name, port in self.ports.named().items()}
+        ports["POSTGRES_PORT"] = str(self.ports.postgres)
+        variables = {**inherited, **ports, PASSWORD: self._password, **self.variables, **given}
         files = [FILE] if override is None else [FILE, override]
         return self.engine.compose(self.name, files, arguments, variables, timeout_s)
 
@@ -125,12 +134,16 @@ class Project:
                 ) from None
 
     def start(
-        self, *services: str, override: Path | None = None, timeout_s: float = START_S, **extra: str
+        self,
+        *services: str,
+        override: Path | None = None,
+        timeout_s: float = START_S,
+        given: Mapping[str, str] = _NOTHING,
     ) -> None:
-        """Start services and wait until they are healthy. Raises EnvironmentNotReady with their last words."""
+        """Start services, wait until they are healthy. Raises EnvironmentNotReady with their last words."""
         waiting = ["--detach", "--wait", "--wait-timeout", f"{timeout_s:.0f}", "--no-deps", "--no-build"]
         try:
-            self.compose("up", *waiting, *services, override=override, timeout_s=timeout_s + 30, **extra)
+            self.compose("up", *waiting, *services, override=override, timeout_s=timeout_s + 30, given=given)
         except EnvironmentNotReady as error:
             last = [f"{one.service}: {one.logs('stderr', 8).strip()}" for one in self.containers(*services)]
             raise EnvironmentNotReady(

@@ -26,7 +26,7 @@ LOG_NAMES = {"api": "service", "mock": "upstream", "k6": "k6", "postgres": "post
 
 @dataclass
 class ComposeLoad:
-    """k6 in its container. Its summary comes by its standard output: it may write to nothing of this machine."""
+    """k6 in its container. Its summary comes by its standard output: it may write nowhere else."""
 
     container: Container
     summary: Path
@@ -89,7 +89,7 @@ class ComposeStack:
         }
         override = self.folder / "compose-k6.json"
         override.write_text(overriding({"k6": {"command": command, "environment": given}}))
-        create(self.project, override, "k6")
+        create(self.project, override, "k6", {})
         (container,) = self.project.containers("k6")
         container.start()
         self.load = ComposeLoad(container, summary, f"http://127.0.0.1:{self.project.ports.generator}")
@@ -152,10 +152,10 @@ def overriding(services: Mapping[str, Mapping[str, Any]]) -> str:
     return json.dumps({"services": services}, indent=1).replace("$", "$$")
 
 
-def create(project: Project, override: Path, service: str, **variables: str) -> None:
+def create(project: Project, override: Path, service: str, given: Mapping[str, str]) -> None:
     """The service's container, made but not started, with what belongs to this run alone."""
     anew = ["--no-start", "--no-build", "--no-deps", "--force-recreate"]
-    project.compose("up", *anew, service, override=override, **variables)
+    project.compose("up", *anew, service, override=override, given=given)
 
 
 def _cpu_s(stats: Mapping[str, Any]) -> float:

@@ -46,7 +46,7 @@ class Engine:
 
     @classmethod
     def find(cls) -> Engine:
-        """The engine that ``docker`` is set to. Raises EnvironmentNotReady: none, not local, no Compose v2."""
+        """The engine that ``docker`` is set to. Raises EnvironmentNotReady: none, remote, no Compose v2."""
         if shutil.which("docker") is None:
             raise EnvironmentNotReady("the docker command is not installed", next_command=_REMEDY)
         host = _output("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")

@@ -107,7 +107,8 @@ class Cpus:
     def split(cls, wanted: int, allowed: tuple[int, ...] | None = None) -> Cpus:
         """The last ``wanted`` CPUs for the service: interrupts favour the first ones.
 
-        Of ``allowed``, another machine's that containers run on, else of this process's own. Raises EnvironmentNotReady when nothing would be left for the load generator.
+        Of ``allowed``, the CPUs of a machine that containers run on, else of this process's own.
+        Raises EnvironmentNotReady when nothing would be left for the load generator.
         """
         if allowed is not None:
             cls._refuse_too_few(len(allowed), wanted)
