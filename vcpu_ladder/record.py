@@ -85,7 +85,9 @@ class LimitResult(_Frozen):
 
 
 class RunRecord(_Frozen):
-    """Everything about one run. Times are UTC, ISO 8601; ``phases_s`` are seconds by phase."""
+    """Everything about one run. Times are UTC, ISO 8601; ``phases_s`` are seconds by phase; ``budget`` is
+    what the service's own cgroup says (``run.budget.spent``), empty where it has none.
+    """
 
     schema_version: int = SCHEMA
     run_id: str
@@ -106,6 +108,7 @@ class RunRecord(_Frozen):
     load: dict[str, Any]
     rows: dict[str, int]
     environment: dict[str, Any]
+    budget: dict[str, Any] = {}
     machine: dict[str, Any]
     source: dict[str, Any]
     started_at: str

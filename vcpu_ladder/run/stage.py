@@ -34,6 +34,7 @@ from vcpu_ladder.record import (
     write_atomically,
 )
 from vcpu_ladder.resolve import ResolvedStage
+from vcpu_ladder.run.budget import spent
 from vcpu_ladder.run.correctness import check_correctness, requests_by_worker
 from vcpu_ladder.run.drive import drive
 from vcpu_ladder.run.prove import broken, prove, see_workers, upstream_in_force
@@ -78,6 +79,7 @@ class _Run:
     worker_requests: dict[int, float] = field(default_factory=dict)
     proofs_after: str | None = None
     pids_after: list[int] = field(default_factory=list)
+    budget: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -201,6 +203,7 @@ def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> No
         workers = see_workers(stack.service_url, int(stage.knobs["workers"]), _AFTER_LOAD_DEADLINE_S)
         run.proofs_after = broken(prove(stage, workers, run.upstream, run.pinned))
         run.pids_after = [worker["pid"] for worker in workers]
+        run.budget = spent(run.workers, workers)
         after = requests_by_worker(stack.service_url)
         run.worker_requests = {pid: after[pid] - requests_before.get(pid, 0.0) for pid in sorted(after)}
     except (EnvironmentNotReady, httpx.HTTPError):
@@ -239,6 +242,7 @@ def _record(run: _Run, status: Status, reason: str | None) -> RunRecord:
             run.proofs_after,
             list(run.worker_requests.values()),
             environment,
+            run.budget,
         )
         checks = judge(evidence)
     record = RunRecord(
@@ -260,6 +264,7 @@ def _record(run: _Run, status: Status, reason: str | None) -> RunRecord:
         load={**stage.load.identity(), "seed": job.seed},
         rows=stage.scale.rows,
         environment=environment,
+        budget=run.budget,
         machine=machine_facts(),
         source=source_facts(),
         started_at=run.started_at,
