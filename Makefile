@@ -11,7 +11,7 @@ export MEASURE WARMUP REPEATS USERS STAGES SCALE ENVIRONMENT SERVICE_PORT UPSTRE
 .PHONY: help
 help: ## Show this menu
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
-	@echo; echo 'Variables: MEASURE=30s WARMUP=15s REPEATS=3 USERS=200 STAGES=v1,v2 SERVICE_PORT=8000 PYTHON=python3.13'
+	@echo; echo 'Variables: MEASURE=30s WARMUP=15s REPEATS=3 USERS=200 STAGES=v1,v2 SCALE=0.01 SERVICE_PORT=8000 PYTHON=python3.13'
 
 .PHONY: setup
 setup: $(VENV)/.installed ## Make the virtual environment with everything a climb needs

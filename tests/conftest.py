@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 
 import pytest
 
 _PROMETHEUS = tempfile.TemporaryDirectory(prefix="vcpu-ladder-test-", ignore_cleanup_errors=True)
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", _PROMETHEUS.name)
+
+# A shell that starts the suite in the background has it ignore Ctrl-C, and so every process that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:

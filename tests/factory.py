@@ -12,10 +12,11 @@ from vcpu_ladder.record import Figures, Latency, LimitResult, RunRecord
 from vcpu_ladder.resolve import ResolvedStage, resolve
 
 MAIN = paths.LADDERS / "main.toml"
+POSTGRES = paths.LADDERS / "postgres.toml"
 
 
-def stage(name: str = "v2", **load: Any) -> ResolvedStage:
-    ladder = load_ladder(MAIN)
+def stage(name: str = "v2", path: Path = MAIN, **load: Any) -> ResolvedStage:
+    ladder = load_ladder(path)
     return resolve(ladder, name, replace(ladder.load, **load))
 
 
@@ -52,16 +53,21 @@ def figures(rps: float = 300.0, failed: int = 0, n: int | None = None, **changes
 
 
 def record(
-    name: str = "v2", rps: float = 300.0, repeat: int = 0, climb: str = "c1", **changes: Any
+    name: str = "v2",
+    rps: float = 300.0,
+    repeat: int = 0,
+    climb: str = "c1",
+    path: Path = MAIN,
+    **changes: Any,
 ) -> RunRecord:
-    resolved = stage(name)
+    resolved = stage(name, path)
     one = resolved.stage
     return RunRecord(
         **{
             "run_id": f"20260101T0000{repeat:02d}-{name}-{climb}",
             "climb_id": climb,
             "repeat": repeat,
-            "ladder": "main",
+            "ladder": resolved.ladder,
             "stage": name,
             "position": one.position,
             "title": one.title,

@@ -14,14 +14,19 @@ from typing import Literal
 
 from vcpu_ladder import paths
 from vcpu_ladder.environments.host import Cpus, Ports, find_k6, port_is_free
+from vcpu_ladder.environments.native_data import external_server
 from vcpu_ladder.environments.processes import strays
-from vcpu_ladder.errors import EnvironmentNotReady
+from vcpu_ladder.errors import EnvironmentNotReady, LadderError
 from vcpu_ladder.machine import k6_version, machine_facts
+from vcpu_ladder.postgres import cluster
+from vcpu_ladder.postgres.server import ExternalServer
 
 PINNED_K6 = "1.1.0"
 _FILES_A_USER = 4
 _USERS = 1000
 _FREE_BYTES = 1 << 30
+# Template, a run's copy and what is sorted while seeding, and the same shop in SQLite twice.
+_POSTGRES_BYTES = 8_000_000_000
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,26 @@ def _disk() -> Finding:
     return Finding("disk", "ok", text)
 
 
+def _postgres() -> Finding:
+    try:
+        external = external_server()
+        if external:
+            ExternalServer.check(os.environ["DATABASE_URL"])
+            return Finding("PostgreSQL", "ok", f"DATABASE_URL: the server on {external}")
+        cluster.binary("postgres")
+        port = Ports.from_env().postgres
+    except LadderError as error:
+        return Finding("PostgreSQL", "warning", error.what, error.next_command or "")
+    if not port_is_free(port):
+        return Finding("PostgreSQL", "warning", f"port {port} is taken", "set POSTGRES_PORT to a free port")
+    free = shutil.disk_usage(paths.HOME).free
+    if free < _POSTGRES_BYTES:
+        return Finding(
+            "PostgreSQL", "warning", f"full scale needs {_POSTGRES_BYTES / 1e9:.0f} GB", "SCALE=0.1"
+        )
+    return Finding("PostgreSQL", "ok", f"{cluster.MAJOR}, from the wheel, on port {port}")
+
+
 def _quiet() -> Finding:
     left = strays()
     if left:
@@ -139,6 +164,7 @@ EXAMINATIONS: tuple[Callable[[], Finding], ...] = (
     _open_files,
     _results,
     _disk,
+    _postgres,
     _quiet,
 )
 

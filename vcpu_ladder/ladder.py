@@ -62,6 +62,15 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Stages that differ in one numeric knob only: throughput as a function of it."""
+
+    name: str
+    knob: str
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Ladder:
     """``climb`` lists the stages run by default; the others stand beside them. ``repeats`` a stage."""
 
@@ -74,6 +83,7 @@ class Ladder:
     scale: Scale
     repeats: int
     upstream_profiles: Mapping[str, Profile]
+    curves: tuple[Curve, ...] = ()
 
     @property
     def root(self) -> Stage:
@@ -142,6 +152,11 @@ class _ProfileIn(_Strict):
     p99_ms: float
 
 
+class _CurveIn(_Strict):
+    knob: str
+    stages: Annotated[list[str], Field(min_length=2)]
+
+
 class _File(_Strict):
     title: str
     climb: list[str]
@@ -149,6 +164,7 @@ class _File(_Strict):
     load: _LoadIn
     data: _DataIn
     upstream_profiles: dict[str, _ProfileIn] = {}
+    curves: dict[str, _CurveIn] = {}
     baseline: _BaselineIn
     stages: dict[str, _StageIn] = {}
 
@@ -196,6 +212,7 @@ class _Reader:
             scale=self._checked("data.scale", lambda: Scale(self.file.data.scale)),
             repeats=self.file.repeats,
             upstream_profiles=profiles,
+            curves=tuple(self._curves(stages)),
         )
 
     def _checked(self, where: str, make: Any) -> Any:
@@ -259,6 +276,16 @@ class _Reader:
             yield Stage(
                 stage_id, raw.title, raw.why, raw.parent, change, published=published, position=position
             )
+
+    def _curves(self, stages: Mapping[str, Stage]) -> Iterator[Curve]:
+        for name, raw in self.file.curves.items():
+            where = f"{self.path}: curve {self._id('curves', name)}"
+            if raw.knob not in KNOBS or not KNOBS[raw.knob].numeric:
+                raise UsageError(f"{where}: knob: {raw.knob!r} is no knob with numbers")
+            for stage_id in raw.stages:
+                if stage_id not in stages:
+                    raise UsageError(f"{where}: stages: no stage {stage_id!r}")
+            yield Curve(name, raw.knob, tuple(raw.stages))
 
     def _id(self, where: str, stage_id: str) -> str:
         if not _ID.fullmatch(stage_id):

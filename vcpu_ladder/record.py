@@ -1,6 +1,6 @@
 """The immutable record of one run, its schema, and where records live.
 
-Schema history: 1, the first.
+Schema history: 1, the first; ``service_errors`` and ``curves`` came later and are empty in older records.
 """
 
 from __future__ import annotations
@@ -85,8 +85,11 @@ class LimitResult(_Frozen):
 
 
 class RunRecord(_Frozen):
-    """Everything about one run. Times are UTC, ISO 8601; ``phases_s`` are seconds by phase; ``budget`` is
-    what the service's own cgroup says (``run.budget.spent``), empty where it has none.
+    """Everything about one run. Times are UTC, ISO 8601; ``phases_s`` are seconds by phase.
+
+    ``service_errors`` counts the requests that the service refused since its start, by cause; ``curves``
+    names the ladder's curves that the stage is a point of, with the knob of each.
+    ``budget`` is what the service's own cgroup says (``run.budget.spent``), empty where it has none.
     """
 
     schema_version: int = SCHEMA
@@ -120,6 +123,8 @@ class RunRecord(_Frozen):
     workers: list[dict[str, Any]] = []
     figures: Figures | None = None
     samples: dict[str, float | None] = {}
+    service_errors: dict[str, int] = {}
+    curves: dict[str, str] = {}
     upstream: dict[str, Any] = {}
     limit: LimitResult | None = None
     checks: list[CheckResult] = []

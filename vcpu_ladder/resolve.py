@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from services.mock.profiles import Profile
 from vcpu_ladder.data.scale import Scale
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.knobs import DEFAULTS, KNOBS, Knobs
-from vcpu_ladder.ladder import Ladder, Stage
+from vcpu_ladder.ladder import Curve, Ladder, Stage
 from vcpu_ladder.load import LoadProfile
 
 
@@ -20,6 +20,7 @@ from vcpu_ladder.load import LoadProfile
 class ResolvedStage:
     """A stage with nothing left to look up. ``fingerprint`` names its knobs and what they stand for;
     ``load_fingerprint`` the load and the data: rows are only compared within one of the latter.
+    ``curves`` is {curve: its knob} for the ladder's curves that the stage is a point of.
     """
 
     ladder: str
@@ -28,6 +29,7 @@ class ResolvedStage:
     load: LoadProfile
     scale: Scale
     upstream: Profile
+    curves: Mapping[str, str]
     fingerprint: str
     load_fingerprint: str
 
@@ -75,6 +77,7 @@ def resolve(ladder: Ladder, stage_id: str, load: LoadProfile | None = None) -> R
         load=load,
         scale=ladder.scale,
         upstream=profile,
+        curves={curve.name: curve.knob for curve in ladder.curves if stage_id in curve.stages},
         fingerprint=fingerprint({"knobs": knobs, "upstream": [profile.p50_ms, profile.p99_ms]}),
         load_fingerprint=fingerprint({"load": load.identity(), "scale": ladder.scale.factor}),
     )
@@ -82,7 +85,20 @@ def resolve(ladder: Ladder, stage_id: str, load: LoadProfile | None = None) -> R
 
 def resolve_all(ladder: Ladder) -> Mapping[str, ResolvedStage]:
     """Every stage of the ladder: also the way to validate the whole file."""
-    return {stage_id: resolve(ladder, stage_id) for stage_id in ladder.stages}
+    stages = {stage_id: resolve(ladder, stage_id) for stage_id in ladder.stages}
+    for curve in ladder.curves:
+        _refuse_mixed(ladder, curve, [stages[stage_id] for stage_id in curve.stages])
+    return stages
+
+
+def _refuse_mixed(ladder: Ladder, curve: Curve, stages: Sequence[ResolvedStage]) -> None:
+    """A curve's stages must differ in its knob, each from each, and in nothing else."""
+    others = {fingerprint({**stage.knobs, curve.knob: None}) for stage in stages}
+    values = {stage.knobs[curve.knob] for stage in stages}
+    if len(others) > 1 or len(values) < len(stages):
+        raise UsageError(
+            f"{ladder.path}: curve {curve.name}: its stages must differ in {curve.knob}, and in nothing else"
+        )
 
 
 def _refuse_clash(ladder: Ladder, stage_id: str, knobs: Knobs) -> None:

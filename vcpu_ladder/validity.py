@@ -40,6 +40,7 @@ class Evidence:
     proofs_after: str | None
     worker_requests: Sequence[float]
     environment: Mapping[str, Any]
+    service_errors: Mapping[str, int]
     budget: Mapping[str, Any]
 
     def median(self, column: str) -> float | None:
@@ -59,7 +60,27 @@ class Check:
 def _errors(run: Evidence) -> tuple[bool, str]:
     kinds = ", ".join(f"{kind} {count}" for kind, count in run.figures.failures.items() if count)
     text = f"{run.figures.failed} of {run.figures.failed + run.figures.completed} requests failed"
-    return run.figures.error_ratio <= MAX_ERROR_RATIO, text + (f" ({kinds})" if kinds else "")
+    causes = ", ".join(f"{cause.replace('_', ' ')} {count}" for cause, count in run.service_errors.items())
+    text += f" ({kinds})" if kinds else ""
+    text += f"; since its start the service refused for {causes}" if causes else ""
+    return run.figures.error_ratio <= MAX_ERROR_RATIO, text
+
+
+def _connections(run: Evidence) -> tuple[bool, str]:
+    if run.stage.knobs["database"] != "postgres":
+        return True, "no database server"
+    seen = [
+        int(value)
+        for sample in run.samples
+        if sample["phase"] == "measure" and (value := sample.get("database_connections")) is not None
+    ]
+    if not seen:
+        return False, "the database server never told of its connections"
+    capacity = run.median("pool_capacity")
+    text = f"the server saw at most {max(seen)} connections"
+    if not capacity:
+        return True, f"{text}, and there is no pool to bound them"
+    return max(seen) <= capacity, f"{text} of the {capacity:.0f} that the pools may open"
 
 
 def _at_most(
@@ -180,6 +201,7 @@ CHECKS: tuple[Check, ...] = (
         ),
         "a knob changed under load",
     ),
+    Check("connections", "invalid", _connections, "the pools are not what was proven: that is a bug"),
     Check(
         "completed",
         "warning",

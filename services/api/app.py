@@ -58,7 +58,7 @@ def make_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="vcpu-ladder: the service under test", lifespan=lifespan)
     app.include_router(_ROUTERS[settings.word("handlers")])
     _add_own_routes(app)
-    add_error_handlers(app)
+    add_error_handlers(app, meter)
     metrics.instrument(app, settings.word("instrumentation"))
     app.add_middleware(CountRequests, meter=meter)
     return app

@@ -11,6 +11,8 @@ import sqlalchemy.exc
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from services.api.meter import Meter
+
 log = logging.getLogger("vcpu_ladder.api")
 
 
@@ -40,7 +42,7 @@ async def _upstream(_: Request, error: Exception) -> JSONResponse:
 
 
 # A database that is gone, full of clients, or slower to hand out a connection than the pool waits.
-_UNAVAILABLE = (
+UNAVAILABLE = (
     sqlalchemy.exc.OperationalError,
     sqlalchemy.exc.InterfaceError,
     psycopg.OperationalError,
@@ -52,15 +54,11 @@ _UNAVAILABLE = (
     asyncpg.InterfaceError,
     ConnectionError,
 )
-_EXHAUSTED = (sqlalchemy.exc.TimeoutError, psycopg_pool.PoolTimeout, TimeoutError)
+EXHAUSTED = (sqlalchemy.exc.TimeoutError, psycopg_pool.PoolTimeout, TimeoutError)
 
 
-async def _pool_exhausted(_: Request, error: Exception) -> JSONResponse:
-    return _answer(503, "no database connection became free: " + _first_line(error))
-
-
-async def _database(_: Request, error: Exception) -> JSONResponse:
-    return _answer(503, "database unavailable: " + _first_line(error))
+# What PostgreSQL says when max_connections, or a limit of the role or database, is reached.
+_TOO_MANY = ("too many clients already", "remaining connection slots", "too many connections for")
 
 
 async def _bug(request: Request, error: Exception) -> JSONResponse:
@@ -72,11 +70,24 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def add_error_handlers(app: FastAPI) -> None:
+def add_error_handlers(app: FastAPI, meter: Meter) -> None:
+    """Every failure becomes an answer; those of the database are counted by cause."""
+
+    async def pool_exhausted(_: Request, error: Exception) -> JSONResponse:
+        meter.pool_timeouts += 1
+        return _answer(503, "no database connection became free: " + _first_line(error))
+
+    async def database(_: Request, error: Exception) -> JSONResponse:
+        if any(words in str(error) for words in _TOO_MANY):
+            meter.too_many_clients += 1
+        else:
+            meter.database_unavailable += 1
+        return _answer(503, "database unavailable: " + _first_line(error))
+
     app.add_exception_handler(NotFoundError, _not_found)
     app.add_exception_handler(UpstreamFailedError, _upstream)
-    for unavailable in _UNAVAILABLE:
-        app.add_exception_handler(unavailable, _database)
-    for exhausted in _EXHAUSTED:
-        app.add_exception_handler(exhausted, _pool_exhausted)
+    for unavailable in UNAVAILABLE:
+        app.add_exception_handler(unavailable, database)
+    for exhausted in EXHAUSTED:
+        app.add_exception_handler(exhausted, pool_exhausted)
     app.add_exception_handler(Exception, _bug)

@@ -25,6 +25,9 @@ class Meter:
     upstream_calls: int = 0
     upstream_in_flight: int = 0
     pool_waiting: int = 0
+    too_many_clients: int = 0
+    pool_timeouts: int = 0
+    database_unavailable: int = 0
 
 
 class CountRequests:

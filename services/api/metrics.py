@@ -48,6 +48,9 @@ _GAUGES = {
         "pool_capacity": "Connections the pool may hand out, 0 where it has no limit",
         "pool_checked_out": "Connections handed out by the pool",
         "pool_waiting": "Requests waiting for a connection",
+        "too_many_clients": "Requests refused because the database server had no connection left",
+        "pool_timeouts": "Requests refused because the pool had no connection in time",
+        "database_unavailable": "Requests refused because the database failed in another way",
         "loop_lag_seconds": "Longest delay of the event loop since the last publication",
     }.items()
 }

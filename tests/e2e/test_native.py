@@ -196,6 +196,7 @@ FAULTS: dict[str, tuple[list[str], dict[str, str], int, str]] = {
     "unknown ladder": (["climb", "nowhere"], {}, 2, "no ladder file"),
     "no duration": (["run", "main/v2"], {"MEASURE": "abc"}, 2, "MEASURE: 'abc' is not a duration"),
     "no number": (["run", "main/v2"], {"REPEATS": "0"}, 2, "REPEATS = '0' is not a whole number"),
+    "no scale": (["run", "main/v2"], {"SCALE": "half"}, 2, "SCALE = 'half' is not allowed"),
     "bad port": (["run", "main/v2"], {"SERVICE_PORT": "http"}, 3, "SERVICE_PORT = 'http' is not a port"),
     "unknown environment": (["run", "main/v2"], {"ENVIRONMENT": "moon"}, 2, "ENVIRONMENT = 'moon'"),
     "nothing to sum": (["summary"], {}, 2, "no records below"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.factory import figures, stage
+from tests.factory import POSTGRES, figures, stage
 from vcpu_ladder.limits import LIMITS, Observed, find_limit
 from vcpu_ladder.validity import CHECKS, Evidence, judge
 
@@ -35,6 +35,8 @@ def evidence(**changes: Any) -> Evidence:
             "proofs_after": None,
             "worker_requests": [4000.0, 5000.0],
             "environment": {"pinned": True, "budget": "affinity"},
+            "budget": {"oom_kills": 0, "memory_limit_bytes": 2_000_000},
+            "service_errors": {},
             **changes,
         }
     )
@@ -52,6 +54,11 @@ UNSOUND: dict[str, dict[str, Any]] = {
     "workers": {"workers_after": [1, 3]},
     "proofs": {"proofs_after": "threads: expected 40, the worker shows 1"},
     "completed": {"figures": figures(300, n=50)},
+    "connections": {
+        "stage": stage("pool-5", POSTGRES),
+        "samples": [{**sample, "database_connections": 11} for sample in STEADY],
+        "medians": {"pool_capacity": 10.0},
+    },
     "upstream": {"medians": {"mock_timer_error_p99_ms": 80.0}},
     "steady": {"samples": FALLING},
     "even workers": {"worker_requests": [100.0, 9000.0]},
@@ -61,6 +68,7 @@ UNSOUND: dict[str, dict[str, Any]] = {
     "foreign CPU": {"medians": {"foreign_cpu_ratio": 0.1}},
     "stolen CPU": {"medians": {"stolen_cpu_ratio": 0.2}},
     "pinned": {"environment": {"pinned": False, "budget": "unpinned"}},
+    "memory": {"budget": {"oom_kills": 1, "memory_limit_bytes": 2_000_000}},
 }
 
 
@@ -79,6 +87,19 @@ def test_what_was_never_measured_does_not_pass(column: str) -> None:
     failed = [result for result in judge(evidence(medians={column: None})) if not result.ok]
     assert len(failed) == 1
     assert failed[0].severity == "invalid"
+
+
+def test_a_database_server_that_never_told_of_its_connections_does_not_pass() -> None:
+    failed = [result for result in judge(evidence(stage=stage("pg", POSTGRES))) if not result.ok]
+    assert [result.name for result in failed] == ["connections"]
+
+
+def test_the_causes_that_the_service_counted_are_told_with_the_errors() -> None:
+    causes = {"too_many_clients": 180, "pool_timeouts": 20}
+    (failed,) = [
+        r for r in judge(evidence(figures=figures(300, failed=200), service_errors=causes)) if not r.ok
+    ]
+    assert failed.text.endswith("the service refused for too many clients 180, pool timeouts 20")
 
 
 def observed(name: str, rps: float, delay_s: float, **medians: float) -> Observed:

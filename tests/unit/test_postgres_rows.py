@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcpu_ladder.data.scale import STATUSES
+from vcpu_ladder.data.words import WORDS
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.postgres import rows
 from vcpu_ladder.postgres.plan import Layout, SeedPlan
@@ -99,7 +100,7 @@ def test_quantities_are_one_to_five_and_equally_likely() -> None:
 def test_titles_are_three_published_words() -> None:
     titles = [row[1].decode().split(" ") for row in fields(SMALL, "products")]
     assert all(len(words) == 3 for words in titles)
-    assert {word for words in titles for word in words} == set(rows.WORDS)
+    assert {word for words in titles for word in words} == set(WORDS)
 
 
 def test_times_lie_in_the_year_before_a_fixed_instant() -> None:

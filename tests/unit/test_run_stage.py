@@ -31,6 +31,9 @@ class FakeStack:
     upstream_url = "http://upstream"
     service_cpus = generator_cpus = 1
 
+    def __init__(self, connections: Activity | None = None) -> None:
+        self.connections = connections
+
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> Load:
         raise AssertionError("drive is replaced in these tests")
 
@@ -38,7 +41,7 @@ class FakeStack:
         return Usage(0.0, 0, 1, (11, 12), 0.0, 0.0, 0, None, None, None, None)
 
     def activity(self) -> Activity | None:
-        return None
+        return self.connections
 
     def died(self) -> str | None:
         return None
@@ -50,6 +53,7 @@ class FakeEnvironment:
     def __init__(self, ready: Exception | None = None, up: Exception | None = None) -> None:
         self._ready, self._up = ready, up
         self.downs = 0
+        self.connections: Activity | None = None
 
     def describe(self) -> dict[str, Any]:
         return {"kind": self.kind, "pinned": True, "budget": "affinity"}
@@ -63,7 +67,7 @@ class FakeEnvironment:
     def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> FakeStack:
         if self._up:
             raise self._up
-        return FakeStack()
+        return FakeStack(self.connections)
 
     def down(self) -> None:
         self.downs += 1
@@ -106,6 +110,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(steps, "upstream_in_force", lambda *_: in_force)
     monkeypatch.setattr(steps, "check_correctness", lambda *_: 8)
     monkeypatch.setattr(steps, "requests_by_worker", lambda *_: {11: 10.0, 12: 9.0})
+    monkeypatch.setattr(steps, "errors_by_cause", lambda *_: {"too_many_clients": 3, "pool_timeouts": 0})
     monkeypatch.setattr(steps, "drive", drive)
     monkeypatch.setattr(steps, "write_samples", lambda *_: None)
     monkeypatch.setattr(steps, "medians", lambda _: SOUND_SAMPLES)
@@ -133,6 +138,7 @@ def test_a_sound_run_is_recorded_with_all_that_was_seen(tmp_path: Path, service:
     assert list(record.phases_s) == ["restore and start", "prove", "check", "load", "check again", "stop"]
     assert record.machine["cpu_model"]
     assert record.source["packages"]["fastapi"]
+    assert record.service_errors == {"too_many_clients": 3}
     assert environment.downs == 1
     assert list(unfinished(tmp_path)) == []
 
@@ -179,6 +185,21 @@ def test_every_knobs_proof_fails_when_the_live_object_shows_something_else(
     record = go(tmp_path, FakeEnvironment(), "v2")
     assert record.status == "unproven"
     assert f"{knob.name}: expected" in (record.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("by_pid", "status"),
+    [({11: 5, 12: 3}, "ok"), ({11: 5}, "unproven"), ({11: 5, 12: 3, 99: 1}, "unproven")],
+    ids=["every worker", "one worker missing", "somebody else"],
+)
+def test_the_server_must_see_every_worker_and_nobody_else(
+    tmp_path: Path, service: dict[str, Any], by_pid: dict[int, int], status: str
+) -> None:
+    environment = FakeEnvironment()
+    environment.connections = Activity(by_pid, 0, 8, 0, 0)
+    record = go(tmp_path, environment)
+    assert record.status == status
+    assert ("pg_stat_activity shows" in (record.reason or "")) == (status == "unproven")
 
 
 def test_a_worker_replaced_under_load_invalidates_the_run(tmp_path: Path, service: dict[str, Any]) -> None:

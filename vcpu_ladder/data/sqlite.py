@@ -6,15 +6,16 @@ import os
 import random
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from vcpu_ladder.data.scale import STATUSES, Scale
+from vcpu_ladder.data.words import WORDS
 from vcpu_ladder.errors import EnvironmentNotReady
 
 # Changes when the rows or the schema do, so that an old file is never taken for a new one.
-GENERATION = 1
+GENERATION = 2
 
 _TABLES = """
 CREATE TABLE users (
@@ -37,49 +38,24 @@ CREATE INDEX idx_order_items_order_id ON order_items (order_id);
 CREATE INDEX idx_order_items_product_id ON order_items (product_id);
 CREATE INDEX idx_order_items_order_product ON order_items (order_id, product_id);
 """
-_WORDS = [
-    "Alpha",
-    "Beta",
-    "Gamma",
-    "Delta",
-    "Omega",
-    "Nova",
-    "Prime",
-    "Ultra",
-    "Max",
-    "Lite",
-    "Turbo",
-    "Pro",
-    "Plus",
-    "Mini",
-    "Smart",
-    "Eco",
-    "Power",
-    "Magic",
-    "Hyper",
-    "Blue",
-    "Red",
-    "Green",
-    "Black",
-    "White",
-    "Silver",
-    "Gold",
-    "Quantum",
-    "Fusion",
-]
+OnRows = Callable[[str, int, int], None]
+_TELL_EVERY = 100_000
 # A fixed day: the same seed must give the same rows next year.
 _NEWEST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def template(folder: Path, scale: Scale, seed: int) -> Path:
-    """The generated database for (scale, seed), made now if it is not there yet."""
+def template(folder: Path, scale: Scale, seed: int, on_rows: OnRows = lambda *_: None) -> Path:
+    """The generated database for (scale, seed), made now if it is not there yet.
+
+    ``on_rows`` is told (step, done, total) while rows are made: at full scale that takes a minute or two.
+    """
     path = folder / f"shop-v{GENERATION}-scale{scale.factor:g}-seed{seed}.sqlite"
     if path.exists():
         return path
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        _generate(unfinished, scale, seed)
+        _generate(unfinished, scale, seed, on_rows)
         check_rows(unfinished, scale)
         unfinished.replace(path)
     finally:
@@ -114,7 +90,7 @@ def check_rows(path: Path, scale: Scale) -> None:
         connection.close()
 
 
-def _generate(path: Path, scale: Scale, seed: int) -> None:
+def _generate(path: Path, scale: Scale, seed: int, on_rows: OnRows) -> None:
     path.unlink(missing_ok=True)
     rows = scale.rows
     dice = random.Random(seed)
@@ -122,18 +98,32 @@ def _generate(path: Path, scale: Scale, seed: int) -> None:
     connection = sqlite3.connect(path)
     try:
         connection.executescript("PRAGMA journal_mode=off; PRAGMA synchronous=off;" + _TABLES)
-        connection.executemany("INSERT INTO users VALUES (?, ?, ?, ?)", _users(rows, dice))
-        connection.executemany("INSERT INTO products VALUES (?, ?, ?, ?)", _products(prices, dice))
-        connection.executemany("INSERT INTO orders VALUES (?, ?, ?, ?)", _orders(rows, dice))
-        connection.executemany(
-            "INSERT INTO order_items VALUES (?, ?, ?, ?, ?, ?)", _items(rows, prices, dice)
-        )
+        made = {
+            "users": _users(rows, dice),
+            "products": _products(prices, dice),
+            "orders": _orders(rows, dice),
+            "order_items": _items(rows, prices, dice),
+        }
+        for table, content in made.items():
+            places = "?, ?, ?, ?, ?, ?" if table == "order_items" else "?, ?, ?, ?"
+            told = _told(content, f"SQLite rows {table}", rows[table], on_rows)
+            connection.executemany(f"INSERT INTO {table} VALUES ({places})", told)
         connection.commit()
         connection.executescript(_INDEXES + "ANALYZE; PRAGMA journal_mode=delete;")
+        on_rows("SQLite indexes", 1, 1)
     finally:
         connection.close()
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def _told(
+    content: Iterator[tuple[object, ...]], step: str, total: int, on_rows: OnRows
+) -> Iterator[tuple[object, ...]]:
+    for done, row in enumerate(content, start=1):
+        yield row
+        if done % _TELL_EVERY == 0 or done == total:
+            on_rows(step, done, total)
 
 
 def _moment(dice: random.Random) -> str:
@@ -147,7 +137,7 @@ def _users(rows: dict[str, int], dice: random.Random) -> Iterator[tuple[object, 
 
 def _products(prices: list[float], dice: random.Random) -> Iterator[tuple[object, ...]]:
     for product, price in enumerate(prices, start=1):
-        yield product, " ".join(dice.choices(_WORDS, k=3)), price, _moment(dice)
+        yield product, " ".join(dice.choices(WORDS, k=3)), price, _moment(dice)
 
 
 def _orders(rows: dict[str, int], dice: random.Random) -> Iterator[tuple[object, ...]]:

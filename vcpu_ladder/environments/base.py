@@ -77,7 +77,7 @@ class Stack(Protocol):
     def activity(self) -> Activity | None:
         """The service's connections as the database server counts them; None where there is no server.
 
-        Raises an exception while the server does not answer.
+        Raises EnvironmentNotReady while the server does not answer.
         """
         ...
 

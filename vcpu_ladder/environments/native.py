@@ -26,8 +26,8 @@ from vcpu_ladder.postgres.steps import OnProgress
 from vcpu_ladder.resolve import ResolvedStage
 
 START_DEADLINE_S = 30.0
-# uvicorn and gunicorn take options from these, and Python its debug modes: a shell profile would change
-# what is measured, and no record would say so.
+# uvicorn, gunicorn and libpq take options from these, and Python its debug modes: a shell profile would
+# change what is measured, and no record would say so.
 _NOT_INHERITED = (
     "API_",
     "MOCK_",
@@ -37,6 +37,7 @@ _NOT_INHERITED = (
     "FORWARDED_ALLOW_IPS",
     "PYTHON",
     "PROMETHEUS_",
+    "PGOPTIONS",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -41,16 +42,19 @@ class Watcher:
         self._session: Connection | None = connect(url)
 
     def look(self) -> Activity:
-        """Raises EnvironmentNotReady or psycopg.Error while the server does not answer."""
-        with self._lock:
+        """Raises EnvironmentNotReady while the server does not answer."""
+        # Never a second question behind one that hangs: the sampler's few threads would all end here.
+        if not self._lock.acquire(blocking=False):
+            raise EnvironmentNotReady("the database server has not answered the last question yet")
+        try:
             if self._session is None:
                 self._session = connect(self._url)
-            try:
-                rows = self._session.execute(_ACTIVITY, (CLIENT_PREFIX,)).fetchall()
-            except psycopg.Error:
-                self._close()
-                raise
-        return _counted(rows)
+            return _counted(self._session.execute(_ACTIVITY, (CLIENT_PREFIX,)).fetchall())
+        except psycopg.Error as error:
+            self._close()
+            raise EnvironmentNotReady(f"the database server ended a session: {error}") from None
+        finally:
+            self._lock.release()
 
     def _close(self) -> None:
         session, self._session = self._session, None
@@ -59,8 +63,8 @@ class Watcher:
                 session.close()
 
     def close(self) -> None:
-        with self._lock:
-            self._close()
+        # Without the lock: a question that hangs ends with its session.
+        self._close()
 
 
 def _counted(rows: Iterable[tuple[str, str, bool, int]]) -> Activity:
@@ -112,8 +116,7 @@ def prepare(stages: Iterable[ResolvedStage], folder: Path, port: int, on_progres
     wanted = {(str(stage.knobs["database"]), stage.scale.factor): stage.scale for stage in stages}
     for (database, factor), scale in sorted(wanted.items(), key=lambda item: item[0]):
         if database == "sqlite":
-            on_progress(Progress(f"SQLite file at scale {factor:g}, if it is not there"))
-            sqlite.template(folder / "sqlite", scale, DATA_SEED)
+            sqlite.template(folder / "sqlite", scale, DATA_SEED, _timed(on_progress))
             continue
         plan = SeedPlan(factor, DATA_SEED)
         url = os.environ.get("DATABASE_URL")
@@ -121,6 +124,21 @@ def prepare(stages: Iterable[ResolvedStage], folder: Path, port: int, on_progres
             seed(ExternalServer.check(url), plan, on_progress)
         else:
             seed_native(folder / "postgres", port, plan, on_progress)
+
+
+def _timed(on_progress: OnProgress) -> sqlite.OnRows:
+    began = time.monotonic()
+
+    def on_rows(step: str, done: int, total: int) -> None:
+        nonlocal began
+        if done < total:
+            on_progress(Progress(step, done, total))
+            return
+        now = time.monotonic()
+        on_progress(Progress(step, seconds=now - began))
+        began = now
+
+    return on_rows
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcpu_ladder.data.scale import STATUSES
+from vcpu_ladder.data.words import WORDS
 from vcpu_ladder.postgres.plan import SeedPlan
 
 Ids = NDArray[np.int64]
@@ -31,39 +32,6 @@ _YEAR_US = 365 * 86_400 * 1_000_000
 
 MAX_PRICE_CENTS = 50_000
 MAX_QUANTITY = 5
-# Published list; "Ultra" stands in it twice and is drawn twice as often.
-WORDS = [
-    "Alpha",
-    "Beta",
-    "Gamma",
-    "Delta",
-    "Omega",
-    "Nova",
-    "Prime",
-    "Ultra",
-    "Max",
-    "Lite",
-    "Turbo",
-    "Pro",
-    "Plus",
-    "Mini",
-    "Smart",
-    "Eco",
-    "Power",
-    "Magic",
-    "Ultra",
-    "Hyper",
-    "Blue",
-    "Red",
-    "Green",
-    "Black",
-    "White",
-    "Silver",
-    "Gold",
-    "Quantum",
-    "Fusion",
-]
-
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
 

@@ -49,6 +49,15 @@ def worker_totals(service_url: str, timeout_s: float = 5.0) -> dict[str, float]:
     return totals
 
 
+ERROR_CAUSES = ("too_many_clients", "pool_timeouts", "database_unavailable")
+
+
+def errors_by_cause(service_url: str) -> dict[str, int]:
+    """{cause: requests refused since the service started}. Raises httpx.HTTPError."""
+    totals = worker_totals(service_url)
+    return {cause: int(totals.get(cause, 0)) for cause in ERROR_CAUSES}
+
+
 def requests_by_worker(service_url: str) -> dict[int, float]:
     """{pid: requests begun}. Raises httpx.HTTPError."""
     text = get_text(f"{service_url}/metrics")

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from vcpu_ladder.environments.base import Activity
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.knobs import KNOBS
 from vcpu_ladder.loopback import get_json
@@ -71,9 +72,16 @@ def upstream_in_force(upstream_url: str) -> dict[str, Any]:
 
 
 def prove(
-    stage: ResolvedStage, workers: list[dict[str, Any]], upstream: Mapping[str, Any], pinned: bool
+    stage: ResolvedStage,
+    workers: list[dict[str, Any]],
+    upstream: Mapping[str, Any],
+    pinned: bool,
+    activity: Activity | None,
 ) -> list[ProofResult]:
-    """One result a knob, every knob. Without affinity (``pinned`` False) no CPU count is expected."""
+    """One result a knob, every knob; one more where a database server can tell who is connected.
+
+    Without affinity (``pinned`` False) no CPU count is expected.
+    """
     findings: dict[str, Callable[[str], list[Any]]] = {
         "worker": lambda key: [worker["proofs"].get(key) for worker in workers],
         "fleet": lambda key: [{"workers": len(workers)}[key]],
@@ -96,7 +104,17 @@ def prove(
                 holds=bool(found) and all(value == expected for value in found),
             )
         )
+    if activity is not None and stage.knobs["pool"] != "null":
+        results.append(_connected(workers, activity))
     return results
+
+
+def _connected(workers: list[dict[str, Any]], activity: Activity) -> ProofResult:
+    """Every worker, and nobody else, has connections: the pools are on the server that we restored."""
+    expected, found = sorted(worker["pid"] for worker in workers), sorted(activity.by_pid)
+    return ProofResult(
+        knob="database", where="pg_stat_activity", expected=expected, found=[found], holds=expected == found
+    )
 
 
 def _profile_in_force(upstream: Mapping[str, Any]) -> dict[str, float]:

@@ -35,7 +35,7 @@ from vcpu_ladder.record import (
 )
 from vcpu_ladder.resolve import ResolvedStage
 from vcpu_ladder.run.budget import spent
-from vcpu_ladder.run.correctness import check_correctness, requests_by_worker
+from vcpu_ladder.run.correctness import check_correctness, errors_by_cause, requests_by_worker
 from vcpu_ladder.run.drive import drive
 from vcpu_ladder.run.prove import broken, prove, see_workers, upstream_in_force
 from vcpu_ladder.run.sample import Sample, medians, write_samples
@@ -77,6 +77,7 @@ class _Run:
     figures: Figures | None = None
     upstream: dict[str, Any] = field(default_factory=dict)
     worker_requests: dict[int, float] = field(default_factory=dict)
+    service_errors: dict[str, int] = field(default_factory=dict)
     proofs_after: str | None = None
     pids_after: list[int] = field(default_factory=list)
     budget: dict[str, Any] = field(default_factory=dict)
@@ -172,7 +173,8 @@ def _seven_steps(run: _Run) -> None:
 def _prove(run: _Run, stack: Stack) -> None:
     stage = run.job.stage
     run.workers = see_workers(stack.service_url, int(stage.knobs["workers"]))
-    run.proofs = prove(stage, run.workers, upstream_in_force(stack.upstream_url), run.pinned)
+    upstream = upstream_in_force(stack.upstream_url)
+    run.proofs = prove(stage, run.workers, upstream, run.pinned, stack.activity())
     wrong = broken(run.proofs)
     if wrong is not None:
         raise Unproven(f"unproven: {wrong}", next_command=f"read {run.folder / 'logs' / 'service.err'}")
@@ -201,13 +203,17 @@ def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> No
     alive = set(stack.usage().service_pids)
     try:
         workers = see_workers(stack.service_url, int(stage.knobs["workers"]), _AFTER_LOAD_DEADLINE_S)
-        run.proofs_after = broken(prove(stage, workers, run.upstream, run.pinned))
+        proofs = prove(stage, workers, run.upstream, run.pinned, stack.activity())
+        run.proofs_after = broken(proofs)
         run.pids_after = [worker["pid"] for worker in workers]
         run.budget = spent(run.workers, workers)
         after = requests_by_worker(stack.service_url)
+        run.service_errors = {
+            cause: count for cause, count in errors_by_cause(stack.service_url).items() if count
+        }
         run.worker_requests = {pid: after[pid] - requests_before.get(pid, 0.0) for pid in sorted(after)}
-    except (EnvironmentNotReady, httpx.HTTPError):
-        run.proofs_after = "the service did not answer after the load"
+    except (EnvironmentNotReady, httpx.HTTPError) as error:
+        run.proofs_after = f"after the load: {error or type(error).__name__}"
         run.pids_after = [worker["pid"] for worker in run.workers if worker["pid"] in alive]
 
 
@@ -242,6 +248,7 @@ def _record(run: _Run, status: Status, reason: str | None) -> RunRecord:
             run.proofs_after,
             list(run.worker_requests.values()),
             environment,
+            run.service_errors,
             run.budget,
         )
         checks = judge(evidence)
@@ -279,6 +286,8 @@ def _record(run: _Run, status: Status, reason: str | None) -> RunRecord:
         ],
         figures=run.figures,
         samples=summary,
+        service_errors=run.service_errors,
+        curves=dict(stage.curves),
         upstream=run.upstream,
         checks=checks,
     )

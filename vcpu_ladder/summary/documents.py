@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.record import RunRecord
-from vcpu_ladder.summary.export import digits, knobs_table, markdown_table, show_ratio, spread
+from vcpu_ladder.summary.curve import curves
+from vcpu_ladder.summary.export import curve_table, digits, knobs_table, markdown_table, show_ratio, spread
 from vcpu_ladder.summary.merge import Row, merge, newest
 from vcpu_ladder.summary.stats import Ratio, ratio
 
@@ -52,6 +53,14 @@ def _table(book: _Book, ladder: str) -> str:
     return "\n" + markdown_table([row for row in book.rows.values() if row.ladder == ladder])
 
 
+def _curve(book: _Book, ladder: str, name: str) -> str:
+    found = curves([row for row in book.rows.values() if row.ladder == ladder])
+    for curve in found:
+        if curve.name == name:
+            return "\n" + curve_table(curve)
+    raise KeyError(f"curve {name} of {ladder}")
+
+
 def _limit(book: _Book, name: str) -> str:
     row = book.rows[name]
     ceiling = f"; ceiling {digits(row.ceiling_rps)} RPS" if row.ceiling_rps else ""
@@ -68,6 +77,7 @@ FIGURES: dict[str, Callable[..., str]] = {
     "ratio": lambda book, first, second: show_ratio(book.ratio(first, second)),
     "verdict": lambda book, first, second: book.ratio(first, second).verdict,
     "limit": _limit,
+    "curve": _curve,
     "notes": _notes,
     "p50": lambda book, name: digits(book.rows[name].p50_ms),
     "p95": lambda book, name: digits(book.rows[name].p95_ms),

@@ -12,6 +12,7 @@ from typing import Any
 
 from vcpu_ladder.knobs import KNOBS
 from vcpu_ladder.record import write_atomically
+from vcpu_ladder.summary.curve import Curve, curves
 from vcpu_ladder.summary.merge import Row, Setting
 from vcpu_ladder.summary.stats import Ratio
 
@@ -79,9 +80,37 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def as_json(rows: Sequence[Row]) -> str:
-    return (
-        json.dumps({"schema": 1, "rows": [flat(row) | {"valid": row.valid} for row in rows]}, indent=1) + "\n"
-    )
+    content = {
+        "schema": 1,
+        "rows": [flat(row) | {"valid": row.valid} for row in rows],
+        "curves": [_flat_curve(curve) for curve in curves(rows)],
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _flat_curve(curve: Curve) -> dict[str, Any]:
+    enough, bend = curve.smallest_enough, curve.bend
+    return {
+        "ladder": curve.setting.ladder,
+        "curve": curve.name,
+        "knob": curve.knob,
+        "points": [
+            {
+                "stage": point.row.stage,
+                "value": point.value,
+                "rps": point.rps,
+                "ratio_to_best": point.to_best.value if point.to_best else 1.0,
+                "ratio_low": point.to_best.low if point.to_best else None,
+                "ratio_high": point.to_best.high if point.to_best else None,
+                "within_noise": point.within_noise,
+            }
+            for point in curve.points
+        ],
+        "best": curve.best.value,
+        "smallest_within_noise": enough.value if enough else None,
+        "bend": bend.value if bend else None,
+        "missing": list(curve.missing),
+    }
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
@@ -98,6 +127,7 @@ def as_markdown(rows: Sequence[Row]) -> str:
         notes = [f"- {row.stage}: {note}" for row in mine for note in row.notes]
         if notes:
             parts.append("\n" + "\n".join(notes) + "\n")
+        parts += [f"\n{curve_line(curve)}\n" for curve in curves(mine)]
     return "".join(parts)
 
 
@@ -159,6 +189,33 @@ def spread(row: Row) -> str:
     if row.n < 2:
         return digits(row.rps)
     return f"{digits(row.rps)} ({digits(row.rps_low)}–{digits(row.rps_high)})"
+
+
+def curve_line(curve: Curve) -> str:
+    """``curve pool: pool_size 1, 2, 5: 21, 40, 41 RPS; ...``: what the curve says, in one line."""
+    values = ", ".join(str(point.value) for point in curve.points)
+    rates = ", ".join(digits(point.rps) for point in curve.points)
+    best, enough, bend = curve.best, curve.smallest_enough, curve.bend
+    text = f"curve {curve.name}: {curve.knob} {values}: {rates} RPS; best {best.value}"
+    if enough is None:
+        text += "; one run a point says nothing about noise"
+    elif enough.to_best is None:
+        text += ", and no smaller one is within noise of it"
+    else:
+        text += f"; smallest within noise of it {enough.value}, {show_ratio(enough.to_best)}"
+    text += f"; bends at {bend.value}" if bend else ""
+    return text + (f"; no valid run of {', '.join(curve.missing)}" if curve.missing else "")
+
+
+def curve_table(curve: Curve) -> str:
+    """The points as Markdown, and the line below."""
+    head = [curve.knob, "n", "RPS", "Ratio to the best", "Limit"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for point in curve.points:
+        shown = show_ratio(point.to_best) if point.to_best else "best"
+        cells = [str(point.value), str(point.row.n), spread(point.row), shown, point.row.limit or "–"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + f"\n\n{curve_line(curve)}\n"
 
 
 def interval(row: Row) -> str:

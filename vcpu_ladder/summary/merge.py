@@ -69,7 +69,7 @@ class Row:
     """One line of the table. ``rps`` is the median over ``n`` valid runs, with its lowest and highest;
     percentiles are medians over runs of the per-run percentile, None where the runs are too short for it.
     Ratio, interval and verdict are against the parent's runs of the same setting; ``pairs`` of them share
-    a block. ``blocks`` is {(climb, repeat): RPS} of the valid runs.
+    a block. ``blocks`` is {(climb, repeat): RPS} of the valid runs; ``curves`` {curve: its knob}.
     """
 
     setting: Setting
@@ -100,6 +100,8 @@ class Row:
     notes: tuple[str, ...]
     latest: str
     blocks: Mapping[tuple[str, int], float]
+    knobs: Mapping[str, str | int]
+    curves: Mapping[str, str]
 
     @property
     def ladder(self) -> str:
@@ -183,6 +185,8 @@ def _row(setting: Setting, runs: Sequence[RunRecord], groups: _Groups) -> Row:
         notes=_notes(runs),
         latest=last.started_at,
         blocks=own,
+        knobs=last.knobs,
+        curves=last.curves,
     )
 
 

@@ -5,29 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-from vcpu_ladder.summary.export import cells, describe
+from vcpu_ladder.summary.curve import curves
+from vcpu_ladder.summary.export import cells, curve_line, describe
 from vcpu_ladder.summary.merge import Row
 
-# Name, and whether a narrow terminal shows it too; the order is that of ``export.cells``.
+# Name, and from what width of the terminal on it is shown; the order is that of ``export.cells``. The limit
+# stands below the table in any case.
+_WIDE, _MIDDLE = 150, 110
 _COLUMNS = (
-    ("stage", True),
-    ("change", False),
-    ("n", True),
-    ("RPS (low–high)", True),
-    ("P50 ms", False),
-    ("P95 ms", True),
-    ("P99 ms", False),
-    ("errors", False),
-    ("ratio to parent", True),
-    ("verdict", True),
-    ("limit", True),
-    ("published", True),
+    ("stage", 0),
+    ("change", _WIDE),
+    ("n", 0),
+    ("RPS (low–high)", 0),
+    ("P50 ms", _WIDE),
+    ("P95 ms", _MIDDLE),
+    ("P99 ms", _WIDE),
+    ("errors", _WIDE),
+    ("ratio to parent", 0),
+    ("verdict", 0),
+    ("limit", _MIDDLE),
+    ("published", 0),
 )
 _LEFT = {"stage", "change", "verdict", "limit"}
-_WIDE = 150
 
 
 def print_rows(rows: Sequence[Row], console: Console) -> None:
@@ -38,17 +40,29 @@ def print_rows(rows: Sequence[Row], console: Console) -> None:
         title = f"{setting.ladder} ({setting.environment}), RPS: requests served a second"
         if len(settings) > 1:
             console.print(describe(setting), highlight=False, soft_wrap=True)
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-        shown = [narrow or console.width >= _WIDE for _, narrow in _COLUMNS]
-        for (name, _), show in zip(_COLUMNS, shown, strict=True):
-            if show:
-                table.add_column(name, justify="left" if name in _LEFT else "right", overflow="fold")
-        for row in mine:
-            table.add_row(*(cell for cell, show in zip(cells(row), shown, strict=True) if show))
-        console.print(table)
+        console.print(_table(title, [cells(row) for row in mine], console.width))
         for row in mine:
             if row.limit_evidence:
                 ceiling = f"; ceiling {row.ceiling_rps:.0f} RPS" if row.ceiling_rps else ""
                 console.print(f"{row.stage}: {row.limit}: {row.limit_evidence}{ceiling}", highlight=False)
             for note in row.notes:
                 console.print(f"{row.stage}: note: {note}", highlight=False)
+        for curve in curves(mine):
+            console.print(curve_line(curve), highlight=False)
+
+
+def _table(title: str, lines: Sequence[Sequence[str]], width: int) -> Table:
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    shown = [index for index, (_, from_width) in enumerate(_COLUMNS) if width >= from_width]
+    for index in shown:
+        name = _COLUMNS[index][0]
+        words = " ".join([name, *(line[index] for line in lines)]).split()
+        # As narrow as the longest word where there is no room: rich itself would break inside of words.
+        fixed = max(map(len, words)) if width < _WIDE else None
+        justify: JustifyMethod = "left" if name in _LEFT else "right"
+        table.add_column(name, justify=justify, width=fixed)
+    for line in lines:
+        table.add_row(*(line[index] for index in shown))
+    return table

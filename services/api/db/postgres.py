@@ -27,17 +27,23 @@ def statement_cache_size(settings: Settings) -> int:
 
 
 def psycopg_sizes(settings: Settings) -> dict[str, Any]:
-    """``min_size`` and ``max_size``. A pool grows from one connection to what the load asks for."""
+    """``min_size`` and ``max_size``. A pool grows from one connection to what the load asks for, as
+    SQLAlchemy's does from none; it has one bound, which is all that SQLAlchemy's may open.
+    """
     match settings.word("pool"):
         case "queue":
-            return {"min_size": 1, "max_size": settings.number("pool_size")}
+            return {"min_size": 1, "max_size": _bound(settings)}
         case "null":
             return {"min_size": 0, "max_size": 0}
         case _:
             return {"min_size": _PSYCOPG_DEFAULT_SIZE}
 
 
+def _bound(settings: Settings) -> int:
+    return settings.number("pool_size") + settings.number("pool_overflow")
+
+
 def asyncpg_sizes(settings: Settings) -> dict[str, Any]:
     if settings.word("pool") == "queue":
-        return {"min_size": 1, "max_size": settings.number("pool_size")}
+        return {"min_size": 1, "max_size": _bound(settings)}
     return {"min_size": _ASYNCPG_DEFAULT_SIZE, "max_size": _ASYNCPG_DEFAULT_SIZE}

@@ -1,0 +1,96 @@
+"""Curves: throughput as a function of one numeric knob, from rows. Reads nothing but rows.
+
+Which value is enough, and where does more stop to pay? Both answers are computed, never read off by eye;
+docs/methodology.md says how.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from vcpu_ladder.summary.merge import Row, Setting
+from vcpu_ladder.summary.stats import Ratio, ratio
+
+_MIN_POINTS = 3
+
+
+@dataclass(frozen=True)
+class Point:
+    """One stage of a curve. ``to_best`` is its throughput over the best point's; None for the best itself."""
+
+    value: int
+    row: Row
+    rps: float
+    to_best: Ratio | None
+
+    @property
+    def within_noise(self) -> bool:
+        """Whether this is the best point, or its interval against the best includes 1 or lies above it."""
+        if self.to_best is None:
+            return True
+        return self.to_best.verdict in ("no detectable change", "faster")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """``points`` by rising value. ``missing`` are stages of the curve without a valid run."""
+
+    name: str
+    knob: str
+    setting: Setting
+    points: tuple[Point, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def best(self) -> Point:
+        return next(point for point in self.points if point.to_best is None)
+
+    @property
+    def smallest_enough(self) -> Point | None:
+        """The smallest value within noise of the best; None while a point has no interval."""
+        if any(point.to_best and point.to_best.low is None for point in self.points):
+            return None
+        return next(point for point in self.points if point.within_noise)
+
+    @property
+    def bend(self) -> Point | None:
+        """The inner point at which the elasticity, d log(throughput) / d log(value), falls most.
+
+        None where it falls nowhere.
+        """
+        slopes = [
+            math.log(right.rps / left.rps) / math.log(right.value / left.value)
+            for left, right in pairwise(self.points)
+        ]
+        falls = [before - after for before, after in pairwise(slopes)]
+        most = max(falls)
+        return self.points[falls.index(most) + 1] if most > 0 else None
+
+
+def curves(rows: Sequence[Row]) -> list[Curve]:
+    """Every curve of which the rows hold at least three valid points, in the rows' order."""
+    found = []
+    for setting in dict.fromkeys(row.setting for row in rows):
+        mine = [row for row in rows if row.setting == setting]
+        for name, knob in dict.fromkeys(item for row in mine for item in row.curves.items()):
+            members = [row for row in mine if row.curves.get(name) == knob]
+            curve = _curve(name, knob, setting, members)
+            if curve is not None:
+                found.append(curve)
+    return found
+
+
+def _curve(name: str, knob: str, setting: Setting, members: Sequence[Row]) -> Curve | None:
+    valid = [(int(row.knobs[knob]), row, row.rps) for row in members if row.rps]
+    if len(valid) < _MIN_POINTS:
+        return None
+    _, best, _ = max(valid, key=lambda item: item[2])
+    points = [
+        Point(value, row, rps, None if row is best else ratio(row.blocks, best.blocks))
+        for value, row, rps in sorted(valid, key=lambda item: item[0])
+    ]
+    missing = [row.stage for row in members if not row.rps]
+    return Curve(name, knob, setting, tuple(points), tuple(missing))
