@@ -1,4 +1,4 @@
-"""What can go wrong with containers: each ends in one clear line and the right exit code, and leaves nothing."""
+"""What can go wrong with containers: each ends in one clear line and the right exit code."""
 
 from __future__ import annotations
 

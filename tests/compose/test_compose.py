@@ -1,4 +1,4 @@
-"""compose.yaml end to end on a real engine: seed, stages, what the record proves, metrics, and nothing left."""
+"""compose.yaml end to end on a real engine: seed, stages, what the record proves, metrics."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_seeding_again_is_quick_and_reset_removes_the_data(stack: Stack) -> None
 
 
 def test_the_whole_stack_is_watched_while_a_stage_runs_beside_it(stack: Stack) -> None:
-    # Grafana has no package, and so no stand-in where no registry answers: its queries are asked by a checker.
+    # Grafana has no stand-in where no registry answers: a checker asks its queries instead.
     up = stack.run("up", "--without", "grafana")
     assert up.returncode == 0, up.stderr
     address = f"http://127.0.0.1:{stack.env['PROMETHEUS_PORT']}"
