@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
+import socket
 import tarfile
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -122,7 +126,7 @@ class TestChoosing:
 
 
 def test_a_remote_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docker.shutil, "which", lambda name: "/usr/bin/docker")
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/docker")
     monkeypatch.setattr(docker, "_output", lambda *words, **rest: "ssh://elsewhere")
     with pytest.raises(EnvironmentNotReady, match="ssh://elsewhere: not a socket on this machine"):
         Engine.find()
@@ -130,15 +134,21 @@ def test_a_remote_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_compose_version_1_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     said = {"context": "unix:///x.sock", "version": "20.10", "compose": "1.29.2"}
-    monkeypatch.setattr(docker.shutil, "which", lambda name: "/usr/bin/docker")
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/docker")
     monkeypatch.setattr(docker, "_output", lambda word, *words, **rest: said[word])
     with pytest.raises(EnvironmentNotReady, match=r"Compose 1\.29\.2 is too old"):
         Engine.find()
 
 
-def test_an_engine_that_does_not_answer_is_not_ready() -> None:
-    with pytest.raises(EnvironmentNotReady, match="does not answer"):
-        Engine("/nonexistent/docker.sock", "2.40").get("/info")
+def test_an_engine_that_goes_away_instead_of_answering_is_not_ready(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "docker.sock"))
+        listening.listen()
+        Thread(target=lambda: listening.accept()[0].close()).start()
+        engine = Engine(str(tmp_path / "docker.sock"), "2.40")
+        with pytest.raises(EnvironmentNotReady, match="does not answer"):
+            engine.get("/info")
+        engine._client.close()
 
 
 def test_the_cpus_of_another_machine_are_split_as_this_one_s() -> None:
@@ -186,8 +196,8 @@ def _cgroup(quota_s: float | None) -> Cgroup:
 def test_the_budget_in_force_is_the_smaller_of_quota_and_cpus(
     monkeypatch: pytest.MonkeyPatch, allowed: int, quota_s: float | None, expected: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(effective.os, "sched_getaffinity", lambda pid: set(range(allowed)))
-    monkeypatch.setattr(effective.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(allowed)))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
     assert effective._budget(_cgroup(quota_s) if quota_s else None) == expected
 
 
