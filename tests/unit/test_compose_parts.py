@@ -105,7 +105,7 @@ class TestChoosing:
         def missing() -> Engine:
             raise EnvironmentNotReady("the docker command is not installed")
 
-        monkeypatch.setattr(choose.Engine, "find", missing)
+        monkeypatch.setattr(Engine, "find", missing)
 
     def test_without_an_engine_it_is_native_and_says_why(self) -> None:
         environment, line = choose.choose(None)
