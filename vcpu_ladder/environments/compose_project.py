@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ RUN_SERVICES = ("api", "mock", "k6")
 BUILT = ("api", "mock")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 START_S = 60.0
+OPEN_FILES = 65_536
 
 
 def project_name(env: Mapping[str, str] = os.environ) -> str:
@@ -81,7 +83,14 @@ class Project:
             "API_CPUS": str(budget),
             "API_CPUSET": _list(cpus.service) if pinned else "",
             "OTHER_CPUSET": _list(cpus.others),
+            "OPEN_FILES": str(self._open_files()),
         }
+
+    def _open_files(self) -> int:
+        """As many as the engine may grant: where it runs beside us, our own hard limit is its too."""
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        bounded = self.engine.on_this_kernel and hard != resource.RLIM_INFINITY
+        return min(OPEN_FILES, hard) if bounded else OPEN_FILES
 
     def compose(
         self,
@@ -149,7 +158,6 @@ class Project:
             raise EnvironmentNotReady(
                 f"{', '.join(services)} did not get healthy",
                 "\n".join([error.evidence or error.what, *last]),
-                error.next_command,
             ) from None
 
     def remove(self, *services: str) -> None:
