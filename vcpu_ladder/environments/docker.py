@@ -27,7 +27,7 @@ import httpx
 from vcpu_ladder import paths
 from vcpu_ladder.errors import EnvironmentNotReady
 
-_API = "/v1.41"  # the first with one-shot statistics; every engine since 20.10 speaks it
+_API = "/v1.41"  # of engine 20.10
 _FIND_S = 20.0
 COMPOSE_S = 120.0
 BUILD_S = 1200.0
@@ -188,11 +188,11 @@ class Container:
         found: dict[str, Any] = self.engine.get(f"/containers/{self.id}/json")
         return found
 
-    def stats(self) -> dict[str, Any]:
-        """What its cgroup has consumed, read now. Raises EnvironmentNotReady."""
-        query = {"stream": "false", "one-shot": "true"}
-        found: dict[str, Any] = self.engine.get(f"/containers/{self.id}/stats", **query)
-        return found
+    def follow_stats(self) -> Iterator[str]:
+        """The engine's statistics of it, a JSON a second, until it ends. Raises httpx.HTTPError."""
+        path = f"/containers/{self.id}/stats"
+        with self.engine._client.stream("GET", path, params={"stream": "true"}, timeout=None) as answer:
+            yield from answer.iter_lines()
 
     def put(self, source: Path, target: PurePosixPath, owner: int) -> None:
         """Copy a file of this machine into it. Raises EnvironmentNotReady: the disk is full, for one."""
