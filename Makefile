@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/vcpu-ladder
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 # Knobs of the harness: make stage-v2 MEASURE=10s. Given on the command line, they reach the command.
-export MEASURE WARMUP REPEATS USERS STAGES SCALE ENVIRONMENT SERVICE_PORT UPSTREAM_PORT K6_API_PORT POSTGRES_PORT
+export MEASURE WARMUP REPEATS USERS STAGES SCALE ENVIRONMENT FULL SERVICE_PORT UPSTREAM_PORT K6_API_PORT POSTGRES_PORT
 
 .PHONY: help
 help: ## Show this menu
@@ -37,6 +37,10 @@ stage-%: setup ## Run one stage of the main ladder: make stage-v2
 experiment-%: setup ## Climb any other ladder: make experiment-NAME for ladders/NAME.toml
 	@$(RUN) climb $*
 
+.PHONY: replicate
+replicate: setup ## Run all published ladders, scaled down (FULL=1: published sizes), and say what reproduces
+	@$(RUN) replicate
+
 .PHONY: seed-db
 seed-db: setup ## Seed PostgreSQL and its template (SCALE=0.01 for a small one; DATABASE_URL for your own server)
 	@$(VENV)/bin/python -m vcpu_ladder.postgres seed --scale $(or $(SCALE),1.0)
@@ -56,6 +60,10 @@ reset-db: setup ## Remove the Compose stack's PostgreSQL data
 .PHONY: summary
 summary: setup ## Merge all records into results/summary.{md,csv,json} and the terminal
 	@$(RUN) summary
+
+.PHONY: audit
+audit: setup ## Hold published figures against Little's law and the ceilings (FILE=mine.toml for your own)
+	@$(RUN) audit $(FILE)
 
 .PHONY: doctor
 doctor: setup ## Say what this machine can and cannot do, and the remedies

@@ -3,11 +3,11 @@
 import exec from 'k6/execution';
 import http from 'k6/http';
 import { sleep } from 'k6';
-import { readConfig } from './lib/config.js';
+import { readConfig, readRows } from './lib/config.js';
 import { Measure, TREND_STATS, VALIDITY, scenarios, summaryOf } from './lib/measure.js';
-import { pick, shuffled } from './lib/random.js';
+import { pick, placeOfHundred } from './lib/random.js';
 
-const config = readConfig();
+const config = { ...readConfig(), rows: readRows() };
 
 // Requests of each kind in a block of 100. Every block holds exactly this mix, in an order of its own:
 // the share of upstream calls (35 %) then adds no noise to a run of few requests. Writes are few because
@@ -16,6 +16,9 @@ const config = readConfig();
 const MIX = { light_read: 32, list: 15, join: 14, write: 4, upstream_read: 33, upstream_write: 2 };
 const ENDPOINTS = Object.keys(MIX);
 const BLOCK = ENDPOINTS.flatMap((name) => Array(MIX[name]).fill(name));
+if (BLOCK.length !== 100) {
+  throw new Error(`MIX adds up to ${BLOCK.length}, not to 100`);
+}
 const PAGE = 20;
 
 export const options = {
@@ -39,7 +42,7 @@ function basket(n) {
 
 // What to send as the n-th request, and what its answer must be.
 function nthRequest(n) {
-  const kind = BLOCK[shuffled(config.seed, Math.floor(n / BLOCK.length), BLOCK.length)[n % BLOCK.length]];
+  const kind = BLOCK[placeOfHundred(config.seed, Math.floor(n / 100), n % 100)];
   const product = pick(config.seed, n, 1, config.rows.products);
   const key = `${config.seed}-${n}`;
   switch (kind) {

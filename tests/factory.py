@@ -75,6 +75,7 @@ def record(
             "change": str(one.change) if one.change else None,
             "published_rps": one.published.rps if one.published else None,
             "published_source": one.published.source if one.published else None,
+            "published_others": dict(one.published.others) if one.published else {},
             "fingerprint": resolved.fingerprint,
             "load_fingerprint": resolved.load_fingerprint,
             "knobs": dict(resolved.knobs),

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from vcpu_ladder import paths
+from vcpu_ladder import cli_replicate, cli_serve, paths
+from vcpu_ladder.cli_audit import auditing
 from vcpu_ladder.cli_reading import reading, tell_cleaned, write_summary
 from vcpu_ladder.cli_stack import stack
 from vcpu_ladder.climb import climb as climb_jobs
@@ -25,8 +26,9 @@ from vcpu_ladder.ladder import Ladder, load_ladder
 from vcpu_ladder.load import LoadProfile
 from vcpu_ladder.progress import Progress
 from vcpu_ladder.record import RunRecord, load_records
-from vcpu_ladder.resolve import resolve, resolve_all
+from vcpu_ladder.resolve import ResolvedStage, resolve, resolve_all
 from vcpu_ladder.run.stage import Job
+from vcpu_ladder.sizes import sized
 from vcpu_ladder.summary.merge import Setting, merge
 from vcpu_ladder.summary.terminal import print_rows
 
@@ -40,6 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(reading)
 app.add_typer(stack)
+app.add_typer(auditing)
 
 Warmup = Annotated[str | None, typer.Option(help="Warm-up, outside the figures: 15s, 1m.", envvar="WARMUP")]
 Measure = Annotated[str | None, typer.Option(help="Measured time of each run: 30s, 2m.", envvar="MEASURE")]
@@ -51,6 +54,9 @@ Data = Annotated[
     ),
 ]
 Repeats = Annotated[str | None, typer.Option(help="Fresh runs of each stage, interleaved.", envvar="REPEATS")]
+Full = Annotated[
+    bool, typer.Option("--full", help="The published sizes, where the ladder has them.", envvar="FULL")
+]
 Where = Annotated[str | None, typer.Option("--environment", help="compose or native.", envvar="ENVIRONMENT")]
 
 
@@ -69,13 +75,14 @@ def climb_command(
     users: Users = None,
     scale: Data = None,
     repeats: Repeats = None,
+    full: Full = False,
     environment: Where = None,
 ) -> None:
     """Run a ladder's stages, interleaved and repeated, then print the comparison table.
 
     Example: vcpu-ladder climb main --stages v1,v2 --measure 10s --repeats 5
     """
-    loaded = _ladder(ladder, scale)
+    loaded = _ladder(ladder, scale, full)
     resolve_all(loaded)
     wanted = (
         [stage.strip() for stage in stages.split(",")]
@@ -110,18 +117,15 @@ def run_command(
     users: Users = None,
     scale: Data = None,
     repeats: Repeats = None,
+    full: Full = False,
     environment: Where = None,
 ) -> None:
     """Run one stage, and print its row beside its parent's latest comparable record.
 
     Example: vcpu-ladder run main/v2 --measure 10s
     """
-    name, _, stage_id = stage.rpartition("/")
-    if not name or not stage_id:
-        raise UsageError(
-            f"{stage!r} is not LADDER/STAGE, for example main/v2", next_command="vcpu-ladder list"
-        )
-    loaded = _ladder(name, scale)
+    name, stage_id = _names(stage)
+    loaded = _ladder(name, scale, full)
     resolved = resolve(loaded, stage_id, _load(loaded, warmup, measure, users))
     jobs = schedule([resolved], _whole("repeats", repeats, 1), paths.RESULTS)
     err.print(f"{resolved.name}: {resolved.load.describe()}", highlight=False)
@@ -141,9 +145,23 @@ def run_command(
     _complain_about(records)
 
 
-def _ladder(name: str, scale: str | None) -> Ladder:
+def _names(stage: str) -> tuple[str, str]:
+    name, _, stage_id = stage.rpartition("/")
+    if not name or not stage_id:
+        raise UsageError(
+            f"{stage!r} is not LADDER/STAGE, for example main/v2", next_command="vcpu-ladder list"
+        )
+    return name, stage_id
+
+
+def _stage(text: str, full: bool) -> ResolvedStage:
+    name, stage_id = _names(text)
+    return resolve(_ladder(name, None, full), stage_id)
+
+
+def _ladder(name: str, scale: str | None, full: bool) -> Ladder:
     path = Path(name) if name.endswith(".toml") else paths.LADDERS / f"{name}.toml"
-    loaded = load_ladder(path)
+    loaded = sized(load_ladder(path), "full") if full else load_ladder(path)
     if scale is None:
         return loaded
     try:
@@ -215,6 +233,10 @@ def _complain_about(records: Sequence[RunRecord]) -> None:
         "\n".join(reason[1:]) or None,
         next_command=f"read {paths.RESULTS / first.ladder / first.stage / first.run_id}",
     )
+
+
+cli_replicate.register(app, _environment)
+cli_serve.register(app, _stage, _environment)
 
 
 def main() -> None:

@@ -9,88 +9,12 @@ Standard library only: the service's image carries this module.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
 
 from services.api.sqlite_profiles import SQLITE_PROFILES, reported_pragmas
+from services.api.studies.catalog import ENDPOINTS, SHOP, study_kinds
 from services.mock.profiles import PROFILES as UPSTREAM_PROFILES
-
-Value = str | int
-Knobs = Mapping[str, Value]
-Where = Literal["worker", "fleet", "upstream"]
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What must be read from the live service for a knob to count as in force.
-
-    ``where``: ``worker`` is a key of every worker's ``GET /effective``; ``fleet`` is what the runner
-    sees of all workers together; ``upstream`` is a key of the mock's ``GET /stats``.
-    ``expected`` maps the resolved knobs to the value that must be found there.
-    """
-
-    key: str
-    expected: Callable[[Knobs], object]
-    where: Where = "worker"
-
-
-@dataclass(frozen=True)
-class Knob:
-    """One setting. ``allowed`` is a tuple of words, or an inclusive (low, high) range of integers.
-
-    ``idle_because`` answers why a change of this knob cannot act on a stage with these knobs, and
-    ``clash`` why no stage can have these knobs at all; None where all is well.
-    """
-
-    name: str
-    default: Value
-    allowed: tuple[str, ...] | tuple[int, int]
-    unit: str
-    help: str
-    proof: Proof
-    idle_because: Callable[[Knobs], str | None] = lambda knobs: None
-    clash: Callable[[Knobs], str | None] = lambda knobs: None
-
-    @property
-    def variable(self) -> str:
-        """The environment variable through which the service reads this knob."""
-        return f"API_{self.name.upper()}"
-
-    @property
-    def numeric(self) -> bool:
-        return isinstance(self.default, int)
-
-    def describe_allowed(self) -> str:
-        if self.numeric:
-            return f"{self.allowed[0]} to {self.allowed[1]}"
-        return " | ".join(str(word) for word in self.allowed)
-
-    def parse(self, value: object, extra: tuple[str, ...] = ()) -> Value:
-        """The value in its own type. ``extra`` are further allowed words (a ladder's own profiles).
-
-        Raises ValueError with what is allowed.
-        """
-        if self.numeric:
-            return self._parse_number(value)
-        if isinstance(value, str) and value in (*self.allowed, *extra):
-            return value
-        words = " | ".join(str(word) for word in (*self.allowed, *extra))
-        raise ValueError(f"{self.name} = {value!r} is not allowed: {words}")
-
-    def _parse_number(self, value: object) -> int:
-        low, high = (int(bound) for bound in self.allowed)
-        try:
-            if isinstance(value, bool) or not isinstance(value, int | str):
-                raise ValueError
-            number = int(value)
-        except ValueError:
-            number = None
-        if number is None or not low <= number <= high:
-            raise ValueError(
-                f"{self.name} = {value!r} is not allowed: {self.describe_allowed()} {self.unit}".rstrip()
-            )
-        return number
+from vcpu_ladder.knob import Knob, Knobs, Proof, Value
 
 
 def _needs(knob: str, values: tuple[str, ...], reason: str) -> Callable[[Knobs], str | None]:
@@ -136,6 +60,8 @@ def _pool_class(knobs: Knobs) -> str:
 
 def _pool_shape(knob: str, library_default: int) -> Callable[[Knobs], object]:
     def expected(knobs: Knobs) -> object:
+        if _names(knobs, knob):  # the study's own pools
+            return knobs[knob]
         if knobs["driver"] in _BARE:
             # Their pools have one bound, and it shows as the size.
             if knob == "pool_overflow" or knobs["pool"] == "null":
@@ -156,11 +82,56 @@ def _client_class(knobs: Knobs) -> str:
     return "httpx.AsyncClient" if knobs["handlers"] == "async" else "httpx.Client"
 
 
+def _routes(knobs: Knobs) -> dict[str, str]:
+    endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
+    return study_kinds(endpoint.study) if endpoint else {}
+
+
+def _on(study: str, knob: str, otherwise: Value | None = None) -> Callable[[Knobs], object]:
+    """What a study's knob must show there, and elsewhere."""
+
+    def expected(knobs: Knobs) -> object:
+        endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
+        return knobs[knob] if endpoint is not None and endpoint.study == study else otherwise
+
+    return expected
+
+
+def _names(knobs: Knobs, knob: str) -> bool:
+    endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
+    return endpoint is not None and knob in endpoint.knobs
+
+
+def _needs_postgres(knobs: Knobs) -> str | None:
+    if _names(knobs, "database") and knobs["database"] != "postgres":
+        return "this study's statements are PostgreSQL's: it needs database = postgres"
+    return None
+
+
 _POOL_IDLE = "pool = {value} has no size to set here; use pool = queue"
 
 KNOBS: dict[str, Knob] = {
     knob.name: knob
     for knob in (
+        Knob(
+            "endpoint",
+            SHOP,
+            (SHOP, *ENDPOINTS),
+            "",
+            "what the load calls: the shop's weighted mix, or one path of a published study",
+            Proof("endpoint", _routes),
+            clash=_needs_postgres,
+            scope="service",
+        ),
+        Knob(
+            "fib",
+            15,
+            (0, 35),
+            "n",
+            "the simulation study's recursion: which Fibonacci number a request computes",
+            Proof("fib", lambda knobs: knobs["fib"] if _names(knobs, "fib") else None),
+            scope="study",
+        ),
         Knob(
             "handlers",
             "async",
@@ -186,6 +157,7 @@ KNOBS: dict[str, Knob] = {
             "",
             "what starts the workers: uvicorn's own supervisor, or gunicorn with uvicorn-worker",
             Proof("server", lambda knobs: knobs["server"]),
+            scope="service",
         ),
         Knob(
             "workers",
@@ -194,6 +166,7 @@ KNOBS: dict[str, Knob] = {
             "processes",
             "worker processes sharing the listening socket",
             Proof("workers", lambda knobs: knobs["workers"], "fleet"),
+            scope="service",
         ),
         Knob(
             "database",
@@ -315,6 +288,7 @@ KNOBS: dict[str, Knob] = {
             "per-request latency histograms: none, an own ASGI middleware, "
             "or prometheus-fastapi-instrumentator",
             Proof("instrumentation", lambda knobs: knobs["instrumentation"]),
+            scope="service",
         ),
         Knob(
             "cpus",
@@ -323,6 +297,34 @@ KNOBS: dict[str, Knob] = {
             "CPUs",
             "CPUs the service may use",
             Proof("cpus", lambda knobs: knobs["cpus"]),
+            scope="service",
+        ),
+        Knob(
+            "task_ms",
+            5000,
+            (10, 60_000),
+            "ms",
+            "length of each of the three tasks of the tasks study",
+            Proof("task_ms", _on("tasks", "task_ms")),
+            scope="study",
+        ),
+        Knob(
+            "upstream_client",
+            "request",
+            ("request", "reused"),
+            "",
+            "the HTTP I/O study's client of the upstream: made for each request, or once a worker",
+            Proof("upstream_client", _on("http-io", "upstream_client")),
+            scope="study",
+        ),
+        Knob(
+            "request_log",
+            "off",
+            ("off", "on"),
+            "",
+            "the HTTP I/O study's logging middleware, which tells the threads alive and created",
+            Proof("request_log", _on("http-io", "request_log", "off")),
+            scope="study",
         ),
         Knob(
             "pinning",
@@ -337,3 +339,21 @@ KNOBS: dict[str, Knob] = {
 }
 
 DEFAULTS: Knobs = {name: knob.default for name, knob in KNOBS.items()}
+
+
+def idle(name: str, knobs: Knobs) -> str | None:
+    """Why a change of the knob cannot act on a stage with these knobs; None where it can."""
+    knob = KNOBS[name]
+    endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
+    if knob.scope == "service":
+        return knob.idle_because(knobs)
+    if endpoint is None:
+        return "only published endpoints use it" if knob.scope == "study" else knob.idle_because(knobs)
+    # What keeps a knob from acting on the shop does not keep it from a study that names it.
+    return None if name in endpoint.acting_knobs else f"endpoint = {endpoint.path} does not use it"
+
+
+def on_threads(knobs: Knobs) -> bool:
+    """Whether the handlers that the load calls run on AnyIO's threads."""
+    endpoint = ENDPOINTS.get(str(knobs.get("endpoint", SHOP)))  # records older than the knob lack it
+    return knobs["handlers"] == "sync" if endpoint is None else not endpoint.coroutine

@@ -19,8 +19,10 @@ from services.mock.profiles import PROFILES, Profile
 from vcpu_ladder.data.scale import Scale
 from vcpu_ladder.durations import parse_duration
 from vcpu_ladder.errors import UsageError
-from vcpu_ladder.knobs import KNOBS, Value
+from vcpu_ladder.knob import Value
+from vcpu_ladder.knobs import KNOBS
 from vcpu_ladder.load import LoadProfile
+from vcpu_ladder.sizes import Size, SizeName, sized
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,40}")
 
@@ -38,10 +40,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Published:
-    """A figure somebody else published for this stage."""
+    """Figures somebody else published for this stage. ``others`` holds what they gave beside the rate:
+    ``p50_ms``, ``p95_ms``, ``failed_ratio``, ``requests``, ``threads``.
+    """
 
     rps: float
     source: str
+    others: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Stage:
     """``parent`` and ``change`` are None only in the root, whose ``knobs`` are set outright.
 
     ``position`` is its place in the file, the root being 0: the order in which tables show it.
+    ``failures_count``: failed requests are part of the result, and do not make a run invalid.
     """
 
     id: str
@@ -59,6 +65,7 @@ class Stage:
     knobs: Mapping[str, Value] = field(default_factory=dict)
     published: Published | None = None
     position: int = 0
+    failures_count: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ class Ladder:
     scale: Scale
     repeats: int
     upstream_profiles: Mapping[str, Profile]
+    sizes: Mapping[SizeName, Size] = field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
 
     @property
@@ -110,9 +118,17 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+Failures = Literal["invalid", "counted"]
+
+
 class _PublishedIn(_Strict):
     rps: Annotated[float, Field(gt=0)]
     source: str
+    p50_ms: Annotated[float | None, Field(gt=0)] = None
+    p95_ms: Annotated[float | None, Field(gt=0)] = None
+    failed_ratio: Annotated[float | None, Field(ge=0, le=1)] = None
+    requests: Annotated[int | None, Field(gt=0)] = None
+    threads: Annotated[int | None, Field(gt=0)] = None
 
 
 class _StageIn(_Strict):
@@ -121,6 +137,7 @@ class _StageIn(_Strict):
     parent: str
     change: dict[str, str | int]
     published: _PublishedIn | None = None
+    failures: Failures | None = None
 
 
 class _BaselineIn(_Strict):
@@ -129,12 +146,14 @@ class _BaselineIn(_Strict):
     why: Annotated[str, Field(min_length=1)]
     knobs: dict[str, str | int] = {}
     published: _PublishedIn | None = None
+    failures: Failures | None = None
 
 
 class _LoadIn(_Strict):
     script: str
     model: Literal["closed", "open"]
     users: int = 1
+    ramp: str = "0s"
     rate: float = 1.0
     max_users: int = 1000
     warmup: str
@@ -152,6 +171,15 @@ class _ProfileIn(_Strict):
     p99_ms: float
 
 
+class _SizeIn(_Strict):
+    users: int | None = None
+    ramp: str | None = None
+    warmup: str | None = None
+    measure: str | None = None
+    timeout: str | None = None
+    knobs: dict[str, str | int] = {}
+
+
 class _CurveIn(_Strict):
     knob: str
     stages: Annotated[list[str], Field(min_length=2)]
@@ -161,9 +189,11 @@ class _File(_Strict):
     title: str
     climb: list[str]
     repeats: Annotated[int, Field(ge=1, le=1000)] = 3
+    failures: Failures = "invalid"
     load: _LoadIn
     data: _DataIn
     upstream_profiles: dict[str, _ProfileIn] = {}
+    sizes: dict[SizeName, _SizeIn] = {}
     curves: dict[str, _CurveIn] = {}
     baseline: _BaselineIn
     stages: dict[str, _StageIn] = {}
@@ -202,7 +232,7 @@ class _Reader:
         for wanted in self.file.climb:
             if wanted not in stages:
                 raise UsageError(f"{self.path}: climb: no stage {wanted!r}")
-        return Ladder(
+        ladder = Ladder(
             name=self.path.stem,
             path=self.path,
             title=self.file.title,
@@ -212,8 +242,12 @@ class _Reader:
             scale=self._checked("data.scale", lambda: Scale(self.file.data.scale)),
             repeats=self.file.repeats,
             upstream_profiles=profiles,
+            sizes={name: self._size(name, raw, tuple(profiles)) for name, raw in self.file.sizes.items()},
             curves=tuple(self._curves(stages)),
         )
+        for name in ladder.sizes:
+            self._checked(f"sizes.{name}", lambda name=name: sized(ladder, name))
+        return ladder
 
     def _checked(self, where: str, make: Any) -> Any:
         try:
@@ -233,6 +267,17 @@ class _Reader:
             )
         return {**PROFILES, **own}
 
+    def _size(self, name: str, raw: _SizeIn, profiles: tuple[str, ...]) -> Size:
+        where = f"sizes.{name}"
+        fields = {"ramp": "ramp_s", "warmup": "warmup_s", "measure": "measure_s", "timeout": "timeout_s"}
+        load: dict[str, Any] = {} if raw.users is None else {"users": raw.users}
+        for key, field_name in fields.items():
+            text = getattr(raw, key)
+            if text is not None:
+                load[field_name] = self._checked(where, lambda text=text: parse_duration(text))
+        knobs = {knob: self._value(where, knob, value, profiles) for knob, value in raw.knobs.items()}
+        return Size(load, knobs)
+
     def _load(self) -> LoadProfile:
         raw = self.file.load
         load: LoadProfile = self._checked(
@@ -241,6 +286,7 @@ class _Reader:
                 script=raw.script,
                 model=raw.model,
                 users=raw.users,
+                ramp_s=parse_duration(raw.ramp),
                 rate_rps=raw.rate,
                 max_users=raw.max_users,
                 warmup_s=parse_duration(raw.warmup),
@@ -260,6 +306,7 @@ class _Reader:
             base.why,
             knobs=knobs,
             published=_published(base.published),
+            failures_count=self._failures_count(base.failures),
         )
         for position, (stage_id, raw) in enumerate(self.file.stages.items(), start=1):
             where = f"stage {self._id('stages', stage_id)}"
@@ -272,10 +319,19 @@ class _Reader:
                 )
             ((knob, value),) = raw.change.items()
             change = Change(knob, self._value(where, knob, value, profiles))
-            published = _published(raw.published)
             yield Stage(
-                stage_id, raw.title, raw.why, raw.parent, change, published=published, position=position
+                stage_id,
+                raw.title,
+                raw.why,
+                raw.parent,
+                change,
+                published=_published(raw.published),
+                position=position,
+                failures_count=self._failures_count(raw.failures),
             )
+
+    def _failures_count(self, own: Failures | None) -> bool:
+        return (own or self.file.failures) == "counted"
 
     def _curves(self, stages: Mapping[str, Stage]) -> Iterator[Curve]:
         for name, raw in self.file.curves.items():
@@ -317,4 +373,7 @@ class _Reader:
 
 
 def _published(raw: _PublishedIn | None) -> Published | None:
-    return None if raw is None else Published(raw.rps, raw.source)
+    if raw is None:
+        return None
+    others = raw.model_dump(exclude={"rps", "source"}, exclude_none=True)
+    return Published(raw.rps, raw.source, others)

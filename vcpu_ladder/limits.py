@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from services.api.studies.catalog import ENDPOINTS, Endpoint
+from vcpu_ladder.knobs import on_threads
 from vcpu_ladder.record import Figures, LimitResult, RunRecord
 
 FULL = 0.9
@@ -53,6 +55,11 @@ class Observed:
         return self.medians.get(column) or 0.0
 
     @property
+    def study(self) -> Endpoint | None:
+        """The published endpoint of the load; None on the shop, and in records older than the knob."""
+        return ENDPOINTS.get(str(self.knobs.get("endpoint")))
+
+    @property
     def cpu_s_per_request(self) -> float:
         busy = self.value("service_cpu_ratio") * int(self.knobs["cpus"])
         rate = self.value("rps") or self.figures.rps
@@ -60,7 +67,9 @@ class Observed:
 
     @property
     def waiting_s_per_request(self) -> float:
-        """Mean time a request spends parked on the upstream."""
+        """Mean time a request spends parked: on the upstream, or on what its study has it wait for."""
+        if self.study is not None:
+            return self.study.least_s(self.knobs)
         return self.upstream_share * self.upstream_delay_s
 
 
@@ -85,7 +94,7 @@ def _cpu_evidence(run: Observed) -> str:
 
 def _threads(run: Observed) -> float:
     total = run.value("threads_total")
-    if run.knobs["handlers"] != "sync" or not total or run.value("threads_waiting") < 1:
+    if not on_threads(run.knobs) or not total or run.value("threads_waiting") < 1:
         return 0.0
     return run.value("threads_borrowed") / total
 
@@ -93,7 +102,8 @@ def _threads(run: Observed) -> float:
 def _loop(run: Observed) -> float:
     # Blocked, not busy: the loop answers late while the CPU has time left.
     samples = run.value("samples")
-    if run.knobs["handlers"] != "blocking" or not samples:
+    may_block = run.study.coroutine if run.study else run.knobs["handlers"] == "blocking"
+    if not may_block or not samples:
         return 0.0
     unanswered = run.value("samples_unanswered") / samples
     return max(unanswered, min(1.0, run.value("loop_lag_ms") / 100))
@@ -104,13 +114,18 @@ def _pool(run: Observed) -> float:
     return run.value("pool_checked_out") / capacity if capacity and run.value("pool_waiting") >= 1 else 0.0
 
 
+def _parked_column(run: Observed) -> str:
+    # What waits inside the service is in flight there; nothing else that is full comes after this limit.
+    return "in_flight" if run.study and run.study.least_s(run.knobs) else "mock_in_flight"
+
+
 def _other_cpus(run: Observed) -> float:
     # Database, upstream and generator share them: full, they and not the service set the pace.
     return sum(run.value(f"{part}_cpu_ratio") for part in ("database", "upstream", "generator"))
 
 
 def _parked(run: Observed) -> float:
-    return run.value("mock_in_flight") / run.users if run.users else 0.0
+    return run.value(_parked_column(run)) / run.users if run.users else 0.0
 
 
 def _per(capacity: float, seconds: float) -> float | None:
@@ -118,10 +133,19 @@ def _per(capacity: float, seconds: float) -> float | None:
 
 
 def _pool_ceiling(run: Observed) -> float | None:
-    # Held for statements only, a connection's time is not known from outside.
-    if run.knobs["hold"] != "request":
+    # Held for statements only, as studies do, a connection's time is not known from outside.
+    if run.knobs["hold"] != "request" or run.study is not None:
         return None
     return _per(run.value("pool_capacity"), run.waiting_s_per_request + run.cpu_s_per_request)
+
+
+def _loop_ceiling(run: Observed) -> float | None:
+    blocked_s = run.waiting_s_per_request
+    if run.study is not None:
+        blocked_s = run.study.blocks_s
+        if blocked_s == 0:
+            return None  # what else of a study's request keeps the loop is not known from outside
+    return _per(float(run.knobs["workers"]), blocked_s + run.cpu_s_per_request)
 
 
 LIMITS: tuple[Limit, ...] = (
@@ -160,7 +184,7 @@ LIMITS: tuple[Limit, ...] = (
             f"the loop was blocked: {run.value('samples_unanswered'):.0f} of {run.value('samples'):.0f} "
             "samples got no answer"
         ),
-        lambda run: _per(float(run.knobs["workers"]), run.waiting_s_per_request + run.cpu_s_per_request),
+        _loop_ceiling,
     ),
     Limit(
         "other CPUs",
@@ -175,7 +199,8 @@ LIMITS: tuple[Limit, ...] = (
         "parked requests",
         _parked,
         lambda run: (
-            f"{run.value('mock_in_flight'):.0f} of {run.users} users parked at the upstream, "
+            f"{run.value(_parked_column(run)):.0f} of {run.users} users parked "
+            f"{'in the service' if run.study else 'at the upstream'}, "
             f"CPU at {run.value('service_cpu_ratio'):.0%}"
         ),
         lambda run: _per(float(run.users or 0), run.waiting_s_per_request + run.cpu_s_per_request),

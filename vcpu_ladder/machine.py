@@ -25,7 +25,7 @@ _WORKLOAD = (
     "postgres/**/*.conf",
     "postgres/**/*.sql",
     "vcpu_ladder/postgres/rows.py",
-    "vcpu_ladder/knobs.py",
+    "vcpu_ladder/knob*.py",
     "vcpu_ladder/data/**/*.py",
     "vcpu_ladder/environments/**/*.py",
     "vcpu_ladder/run/**/*.py",

@@ -1,6 +1,7 @@
 """The immutable record of one run, its schema, and where records live.
 
-Schema history: 1, the first; ``service_errors`` and ``curves`` came later and are empty in older records.
+Schema history: 1, the first; ``service_errors``, ``curves``, ``published_others`` and ``failures_count`` came
+later and are empty in older records.
 """
 
 from __future__ import annotations
@@ -104,6 +105,8 @@ class RunRecord(_Frozen):
     change: str | None
     published_rps: float | None
     published_source: str | None
+    published_others: dict[str, float] = {}
+    failures_count: bool = False
     fingerprint: str
     load_fingerprint: str
     knobs: dict[str, str | int]

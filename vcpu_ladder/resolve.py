@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.api.studies.catalog import SHOP
 from services.mock.profiles import Profile
 from vcpu_ladder.data.scale import Scale
 from vcpu_ladder.errors import UsageError
-from vcpu_ladder.knobs import DEFAULTS, KNOBS, Knobs
+from vcpu_ladder.knob import Knobs
+from vcpu_ladder.knobs import DEFAULTS, KNOBS, idle
 from vcpu_ladder.ladder import Curve, Ladder, Stage
-from vcpu_ladder.load import LoadProfile
+from vcpu_ladder.load import STUDY_SCRIPT, LoadProfile
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,10 @@ def resolve(ladder: Ladder, stage_id: str, load: LoadProfile | None = None) -> R
     knobs: dict[str, str | int] = {**DEFAULTS, **lineage[0].knobs}
     _refuse_clash(ladder, lineage[0].id, knobs)
     for name in lineage[0].knobs:
-        idle = KNOBS[name].idle_because(knobs) if knobs[name] != DEFAULTS[name] else None
-        if idle is not None:
+        reason = idle(name, knobs) if knobs[name] != DEFAULTS[name] else None
+        if reason is not None:
             where = f"{ladder.path}: stage {lineage[0].id}: {name} = {knobs[name]}"
-            raise UsageError(f"{where}: cannot act here: {idle}")
+            raise UsageError(f"{where}: cannot act here: {reason}")
     for stage in lineage[1:]:
         assert stage.change is not None  # only the root has none
         before = knobs[stage.change.knob]
@@ -64,11 +66,12 @@ def resolve(ladder: Ladder, stage_id: str, load: LoadProfile | None = None) -> R
         where = f"{ladder.path}: stage {stage.id}: {stage.change}"
         if before == stage.change.value:
             raise UsageError(f"{where}: changes nothing, {stage.parent} has that value already")
-        idle = KNOBS[stage.change.knob].idle_because(knobs)
-        if idle is not None:
-            raise UsageError(f"{where}: cannot act here: {idle}")
+        reason = idle(stage.change.knob, knobs)
+        if reason is not None:
+            raise UsageError(f"{where}: cannot act here: {reason}")
         _refuse_clash(ladder, stage.id, knobs)
     load = load or ladder.load
+    _refuse_wrong_script(ladder, stage_id, knobs, load)
     profile = ladder.upstream_profiles[str(knobs["upstream"])]
     return ResolvedStage(
         ladder=ladder.name,
@@ -106,3 +109,12 @@ def _refuse_clash(ladder: Ladder, stage_id: str, knobs: Knobs) -> None:
         clash = knob.clash(knobs)
         if clash is not None:
             raise UsageError(f"{ladder.path}: stage {stage_id}: {knob.name} = {knobs[knob.name]}: {clash}")
+
+
+def _refuse_wrong_script(ladder: Ladder, stage_id: str, knobs: Knobs, load: LoadProfile) -> None:
+    endpoint = knobs["endpoint"]
+    if (endpoint == SHOP) == (load.script == STUDY_SCRIPT):
+        raise UsageError(
+            f"{ladder.path}: stage {stage_id}: endpoint = {endpoint}: {load.script} does not call it; "
+            f"{STUDY_SCRIPT} calls a study's path, every other script the shop"
+        )

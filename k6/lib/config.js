@@ -42,20 +42,35 @@ export function readConfig() {
     }
   }
   const model = word('LADDER_MODEL', ['closed', 'open']);
+  const warmupS = number('LADDER_WARMUP_S', 0, 3600);
   return {
     baseUrl: required('LADDER_BASE_URL'),
     model,
     users: model === 'closed' ? whole('LADDER_USERS', 1, 100000) : 0,
     rate: model === 'open' ? number('LADDER_RATE', 0.1, 100000) : 0,
     maxUsers: model === 'open' ? whole('LADDER_MAX_USERS', 1, 100000) : 0,
-    warmupS: number('LADDER_WARMUP_S', 0, 3600),
+    rampS: number('LADDER_RAMP_S', 0, model === 'closed' ? warmupS : 0),
+    warmupS,
     measureS: number('LADDER_MEASURE_S', 0.5, 36000),
     timeoutS: number('LADDER_TIMEOUT_S', 1, 3600),
     seed: whole('LADDER_SEED', 0, 2 ** 31),
-    rows: {
-      users: whole('LADDER_ROWS_USERS', 1, 2 ** 31),
-      products: whole('LADDER_ROWS_PRODUCTS', 1, 2 ** 31),
-    },
     summaryPath: required('LADDER_SUMMARY'),
   };
+}
+
+// What only the shop's script needs.
+export function readRows() {
+  return {
+    users: whole('LADDER_ROWS_USERS', 1, 2 ** 31),
+    products: whole('LADDER_ROWS_PRODUCTS', 1, 2 ** 31),
+  };
+}
+
+// What only the studies' script needs: the path it calls, and the body that every answer must have.
+export function readTarget() {
+  const path = required('LADDER_PATH');
+  if (!path.startsWith('/')) {
+    throw new Error(`LADDER_PATH = ${path} is not allowed: a path begins with /`);
+  }
+  return { path, body: required('LADDER_BODY') };
 }

@@ -63,6 +63,14 @@ export function scenarios(config) {
   const duration = `${config.warmupS + config.measureS}s`;
   // Nothing is waited for after the window: what is still in flight belongs to no figure.
   const common = { gracefulStop: '0s' };
+  if (config.model === 'closed' && config.rampS > 0) {
+    const steadyS = config.warmupS - config.rampS + config.measureS;
+    const stages = [
+      { duration: `${config.rampS}s`, target: config.users },
+      { duration: `${steadyS}s`, target: config.users },
+    ];
+    return { load: { executor: 'ramping-vus', startVUs: 0, stages, gracefulRampDown: '0s', ...common } };
+  }
   if (config.model === 'closed') {
     return { load: { executor: 'constant-vus', vus: config.users, duration, ...common } };
   }

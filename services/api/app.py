@@ -22,6 +22,8 @@ from services.api.handlers import async_handlers, blocking, sync_handlers
 from services.api.handlers.shop import AsyncShop, SyncShop
 from services.api.meter import CountRequests, Meter
 from services.api.settings import Settings, SettingsError
+from services.api.studies.routers import study_of
+from services.api.studies.study import Study
 from services.api.upstream.async_aiohttp import AiohttpUpstream
 from services.api.upstream.async_upstream import AsyncUpstream
 from services.api.upstream.sync_upstream import SyncUpstream
@@ -36,30 +38,45 @@ _ROUTERS = {
 def make_app(settings: Settings) -> FastAPI:
     """The application as ``settings`` say. Nothing is connected before its lifespan starts."""
     meter = Meter()
+    study = study_of(settings, meter)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if study is None:
+            async with serving(app):
+                yield
+        else:
+            async with study.running(), serving(app):
+                yield
+
+    @asynccontextmanager
+    async def serving(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.number("threads")
         metrics.show_run(settings.run)
         if settings.word("handlers") == "async":
             async with _async_shop(settings, meter) as shop:
                 app.state.shop = shop
-                async with _published(meter, shop):
+                async with _published(meter, study, shop):
                     yield
         else:
             with_shop = SyncShop(sync_database(settings, meter), SyncUpstream(settings, meter))
             with_shop.database.open()
             app.state.shop = with_shop
-            async with _published(meter, with_shop):
+            async with _published(meter, study, with_shop):
                 yield
             with_shop.upstream.close()
             with_shop.database.close()
 
     app = FastAPI(title="vcpu-ladder: the service under test", lifespan=lifespan)
     app.include_router(_ROUTERS[settings.word("handlers")])
+    if study is not None:
+        app.include_router(study.router)
+    app.state.study = study
     _add_own_routes(app)
     add_error_handlers(app, meter)
     metrics.instrument(app, settings.word("instrumentation"))
+    for middleware in study.middleware if study is not None else ():
+        app.add_middleware(middleware)
     app.add_middleware(CountRequests, meter=meter)
     return app
 
@@ -77,8 +94,9 @@ async def _async_shop(settings: Settings, meter: Meter) -> AsyncIterator[AsyncSh
 
 
 @asynccontextmanager
-async def _published(meter: Meter, shop: SyncShop | AsyncShop) -> AsyncIterator[None]:
-    publisher = asyncio.create_task(metrics.publish_for_ever(meter, shop.database.pool_state))
+async def _published(meter: Meter, study: Study | None, shop: SyncShop | AsyncShop) -> AsyncIterator[None]:
+    pool_state = (study and study.pool_state) or shop.database.pool_state
+    publisher = asyncio.create_task(metrics.publish_for_ever(meter, pool_state))
     try:
         yield
     finally:

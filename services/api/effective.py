@@ -21,11 +21,14 @@ from services.api import gunicorn_conf
 from services.api.cgroup import Cgroup, read_cgroup
 from services.api.db.choose import AnyAsyncDatabase
 from services.api.handlers.shop import AsyncShop, SyncShop
+from services.api.meter import OWN_PATHS
 from services.api.metrics import ObserveLatency
+from services.api.studies.request_log import RequestLog
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+_SHOP_PATHS = ("/products", "/orders", "/checkout")
 _ONE = "SELECT 1 AS one"
 _PRAGMAS = ("journal_mode", "synchronous", "cache_size", "mmap_size", "temp_store", "busy_timeout")
 
@@ -57,6 +60,9 @@ async def effective(app: FastAPI) -> dict[str, Any]:
             "upstream_timeout_s": _client_timeout(shop),
             "instrumentation": _instrumentation(app),
             **_budget(cgroup),
+            "request_log": _request_log(app),
+            "endpoint": _study_routes(app),
+            **(app.state.study.proofs() if app.state.study else {}),
         },
         "facts": {
             "python": platform.python_version(),
@@ -72,7 +78,7 @@ def _handlers(app: FastAPI, shop: SyncShop | AsyncShop) -> str:
     workload = {
         inspect.iscoroutinefunction(route.endpoint)
         for route in _mounted(app.routes)
-        if route.path.startswith(("/products", "/orders", "/checkout"))
+        if route.path.startswith(_SHOP_PATHS)
     }
     awaiting = isinstance(shop.database, AnyAsyncDatabase)
     if workload == {False} and not awaiting:
@@ -80,6 +86,15 @@ def _handlers(app: FastAPI, shop: SyncShop | AsyncShop) -> str:
     if workload == {True}:
         return "async" if awaiting else "blocking"
     return f"mixed: coroutine {sorted(workload)}, awaiting database {awaiting}"
+
+
+def _study_routes(app: FastAPI) -> dict[str, str]:
+    """{path: kind of function} of what is mounted beside the shop; empty where the shop is all there is."""
+    return {
+        route.path: "async def" if inspect.iscoroutinefunction(route.endpoint) else "def"
+        for route in _mounted(app.routes)
+        if not route.path.startswith(_SHOP_PATHS) and route.path not in OWN_PATHS
+    }
 
 
 def _mounted(routes: Sequence[Any]) -> Iterator[APIRoute]:
@@ -140,6 +155,11 @@ def _instrumentation(app: FastAPI) -> str:
     if any(getattr(cls, "__module__", "").startswith("prometheus_fastapi_instrumentator") for cls in classes):
         return "instrumentator"
     return "none"
+
+
+def _request_log(app: FastAPI) -> str:
+    classes: list[Any] = [middleware.cls for middleware in app.user_middleware]
+    return "on" if RequestLog in classes else "off"
 
 
 def _budget(cgroup: Cgroup | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from prometheus_fastapi_instrumentator import Instrumentator
 from services.api.cgroup import Cgroup, read_cgroup
 from services.api.meter import OWN_PATHS, ASGIApp, Receive, Scope, Send
 from services.api.settings import RUN_LABELS
+from services.api.threads import THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,6 +46,8 @@ _GAUGES = {
         "threads_total": "Tokens of AnyIO's default thread limiter",
         "threads_borrowed": "Tokens in use",
         "threads_waiting": "Calls waiting for a token",
+        "threads_alive": "Python threads of this worker",
+        "threads_created": "Python threads this worker has had",
         "pool_capacity": "Connections the pool may hand out, 0 where it has no limit",
         "pool_checked_out": "Connections handed out by the pool",
         "pool_waiting": "Requests waiting for a connection",
@@ -172,6 +175,9 @@ def _publish(meter: Meter, pool: PoolState, lag: float) -> None:
     _GAUGES["threads_total"].set(threads.total_tokens)
     _GAUGES["threads_borrowed"].set(threads.borrowed_tokens)
     _GAUGES["threads_waiting"].set(threads.tasks_waiting)
+    THREADS.look()
+    _GAUGES["threads_alive"].set(THREADS.alive)
+    _GAUGES["threads_created"].set(THREADS.created)
     _GAUGES["pool_capacity"].set(pool.capacity)
     _GAUGES["pool_checked_out"].set(pool.checked_out)
     _GAUGES["loop_lag_seconds"].set(lag)

@@ -62,7 +62,7 @@ def test_a_service_that_never_answers_is_given_up_with_its_last_words(stack: Sta
     app.write_text(f"from __future__ import annotations\n{hang}")
     done = stack.with_home(checkout).run("run", "main/v2", *SHORT)
     assert done.returncode == 3
-    assert "service: its first answer not reached in 30 s" in done.stderr
+    assert "service: its first answer not reached in 35 s" in done.stderr
     assert "stuck in its own start" in done.stderr
     assert stack.records()[-1]["status"] == "failed"
 

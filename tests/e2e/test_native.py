@@ -78,7 +78,7 @@ class Ladder:
         return code == 4 and statuses <= {"ok", "invalid"} and bool(failed) and failed <= NOISE
 
     def records(self) -> list[dict[str, Any]]:
-        found = [json.loads(path.read_text()) for path in self.results.glob("main/**/record.json")]
+        found = [json.loads(path.read_text()) for path in self.results.glob("*/**/record.json")]
         return sorted(found, key=lambda record: record["started_at"])
 
     def folder(self, record: dict[str, Any]) -> Path:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.factory import POSTGRES, figures, stage
+from vcpu_ladder import paths
 from vcpu_ladder.limits import LIMITS, Observed, find_limit
 from vcpu_ladder.validity import CHECKS, Evidence, judge
 
@@ -87,6 +89,45 @@ def test_what_was_never_measured_does_not_pass(column: str) -> None:
     failed = [result for result in judge(evidence(medians={column: None})) if not result.ok]
     assert len(failed) == 1
     assert failed[0].severity == "invalid"
+
+
+SLEEP = paths.LADDERS / "sleep.toml"
+
+
+def test_failures_that_a_stage_counts_stand_in_its_result() -> None:
+    one = stage("v2")
+    counted = replace(one, stage=replace(one.stage, failures_count=True))
+    for resolved, ok in ((one, False), (counted, True)):
+        (errors,) = (
+            result
+            for result in judge(evidence(stage=resolved, figures=figures(300, failed=9000)))
+            if result.name == "errors"
+        )
+        assert errors.ok is ok
+        replaced = evidence(stage=resolved, workers_before=[11, 12], workers_after=[11, 13])
+        (workers,) = (result for result in judge(replaced) if result.name == "workers")
+        assert workers.ok is ok
+        gone = evidence(stage=resolved, workers_before=[11, 12], workers_after=[11])
+        assert [result.ok for result in judge(gone) if result.name == "workers"] == [False]
+        assert "9000 of 18000 requests failed" in errors.text
+
+
+def test_an_endpoint_without_upstream_needs_none_of_its_timers() -> None:
+    silent = evidence(stage=stage("async-w1", SLEEP), medians={"mock_timer_error_p99_ms": None})
+    assert [result.name for result in judge(silent) if not result.ok] == []
+
+
+def test_a_studys_threads_and_parked_users_are_its_limits() -> None:
+    def seen(name: str, rps: float, **medians: float) -> Observed:
+        resolved = stage(name, SLEEP)
+        return Observed(resolved.knobs, 100, figures(rps), {"rps": rps, **medians}, 0.0, 0.0)
+
+    threads = find_limit(seen("sync-w1", 40, threads_total=40, threads_borrowed=40, threads_waiting=60))
+    assert threads is not None
+    assert (threads.name, threads.ceiling_rps) == ("threads", 40)
+    parked = find_limit(seen("async-w1", 100, in_flight=100))
+    assert parked is not None
+    assert (parked.name, parked.ceiling_rps) == ("parked requests", 100)
 
 
 def test_a_database_server_that_never_told_of_its_connections_does_not_pass() -> None:

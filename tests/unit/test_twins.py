@@ -44,6 +44,9 @@ NAMES = {
 
 
 class _Unawaited(ast.NodeTransformer):
+    def __init__(self, names: dict[str, str]) -> None:
+        self.names = names
+
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
         self.generic_visit(node)
         fields: dict[str, Any] = {name: getattr(node, name, None) for name in ast.FunctionDef._fields}
@@ -66,12 +69,12 @@ class _Unawaited(ast.NodeTransformer):
         return node.value
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        node.id = NAMES.get(node.id, node.id)
+        node.id = self.names.get(node.id, node.id)
         return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
-        node.attr = NAMES.get(node.attr, node.attr)
+        node.attr = self.names.get(node.attr, node.attr)
         # AsyncEngine wraps an Engine; the plain one is its own.
         if (
             node.attr == "sync_engine"
@@ -82,20 +85,26 @@ class _Unawaited(ast.NodeTransformer):
         return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        node.name = NAMES.get(node.name, node.name)
+        node.name = self.names.get(node.name, node.name)
         self.generic_visit(node)
         return node
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        node.value = NAMES.get(node.value, node.value) if isinstance(node.value, str) else node.value
+        node.value = self.names.get(node.value, node.value) if isinstance(node.value, str) else node.value
         return node
+
+
+def unawaited(tree: ast.AST, names: dict[str, str] = NAMES) -> ast.AST:
+    """The tree without async and await, and with the awaiting names replaced."""
+    plain: ast.AST = _Unawaited(names).visit(tree)
+    return plain
 
 
 def _shape(source: str) -> str:
     tree = ast.parse(source)
     # Imports and the module's own description name the awaiting modules; the code is what must agree.
     tree.body = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)][1:]
-    return ast.dump(_Unawaited().visit(tree), indent=1)
+    return ast.dump(unawaited(tree), indent=1)
 
 
 @pytest.mark.parametrize(("awaiting", "blocking"), TWINS)

@@ -19,7 +19,7 @@ from vcpu_ladder.environments.docker import Container, Engine
 from vcpu_ladder.environments.host import free_port, port_is_free
 from vcpu_ladder.environments.native_data import LiveData
 from vcpu_ladder.environments.processes import answers
-from vcpu_ladder.environments.service import service_command, upstream_command
+from vcpu_ladder.environments.service import service_command, start_deadline_s, upstream_command
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.knobs import KNOBS
 from vcpu_ladder.live import LiveView, run_labels
@@ -27,7 +27,6 @@ from vcpu_ladder.machine import machine_facts
 from vcpu_ladder.postgres.steps import OnProgress, Progress
 from vcpu_ladder.resolve import ResolvedStage
 
-START_DEADLINE_S = 30.0
 _PROMETHEUS = "http://prometheus:9090"
 
 
@@ -109,6 +108,8 @@ class ComposeEnvironment:
             self._versions[program] = read_version(said)
 
     def prepare(self, stages: Sequence[ResolvedStage], on_progress: OnProgress) -> None:
+        for stage in stages:
+            self.project.require_open_files(stage)
         kept = self.project.kept_up()
         on_progress(Progress("images of compose.yaml: fetched or built where they are not there"))
         self._build()
@@ -142,7 +143,7 @@ class ComposeEnvironment:
         if postgres is None:
             compose_data.copy_sqlite(stage, self.data, api)
         api.start()
-        self._wait_for_service(api)
+        self._wait_for_service(api, start_deadline_s(stage))
         limit = int(api.inspect()["HostConfig"]["Memory"])
         self._of_the_run = {
             "service_cpus": list(cpus.service) if pinned else sorted((*cpus.service, *cpus.others)),
@@ -181,10 +182,10 @@ class ComposeEnvironment:
             "mock": {"command": upstream_command(stage, "python", "0.0.0.0", 9000)},
         }
 
-    def _wait_for_service(self, api: Container) -> None:
+    def _wait_for_service(self, api: Container, deadline_s: float) -> None:
         """Raises EnvironmentNotReady with its last words."""
         ready = answers(f"http://127.0.0.1:{self.project.ports.service}/healthz")
-        ends = time.monotonic() + START_DEADLINE_S
+        ends = time.monotonic() + deadline_s
         while time.monotonic() < ends:
             if api.end is not None:
                 raise EnvironmentNotReady(
@@ -194,7 +195,7 @@ class ComposeEnvironment:
                 return
             time.sleep(0.05)
         raise EnvironmentNotReady(
-            f"service: its first answer not reached in {START_DEADLINE_S:g} s", api.logs("stderr", 8)
+            f"service: its first answer not reached in {deadline_s:g} s", api.logs("stderr", 8)
         )
 
     def down(self) -> None:

@@ -14,9 +14,11 @@ from types import MappingProxyType
 from typing import Any
 
 from vcpu_ladder import paths
+from vcpu_ladder.environments.capacity import open_files_needed
 from vcpu_ladder.environments.docker import BUILD_S, COMPOSE_S, Container, Engine, containers
 from vcpu_ladder.environments.host import Cpus, Ports
 from vcpu_ladder.errors import EnvironmentNotReady
+from vcpu_ladder.resolve import ResolvedStage
 
 FILE = paths.HOME / "compose.yaml"
 NAME = "vcpu-ladder"
@@ -85,6 +87,15 @@ class Project:
             "OTHER_CPUSET": _list(cpus.others),
             "OPEN_FILES": str(self._open_files()),
         }
+
+    def require_open_files(self, stage: ResolvedStage) -> None:
+        """Raises EnvironmentNotReady where the stage's users need more than a container gets."""
+        needed, there = open_files_needed(stage), self._open_files()
+        if needed > there:
+            raise EnvironmentNotReady(
+                f"this load needs {needed} open files a process, and a container gets {there}",
+                next_command=f"run with fewer users: USERS={max(1, there // 4)}",
+            )
 
     def _open_files(self) -> int:
         """As many as the engine may grant: where it runs beside us, our own hard limit is its too."""

@@ -15,17 +15,17 @@ from typing import Any
 
 from vcpu_ladder import paths
 from vcpu_ladder.environments.base import Activity, Usage
+from vcpu_ladder.environments.capacity import require_capacity
 from vcpu_ladder.environments.host import Cpus, Ports, free_port, port_is_free, require_k6
 from vcpu_ladder.environments.native_data import LiveData, external_server, live_data, prepare
 from vcpu_ladder.environments.processes import Leashed, answers, cpus_seconds
-from vcpu_ladder.environments.service import service_command, upstream_command
+from vcpu_ladder.environments.service import service_command, start_deadline_s, upstream_command
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.knobs import KNOBS
 from vcpu_ladder.live import LiveView, run_labels
 from vcpu_ladder.postgres.steps import OnProgress
 from vcpu_ladder.resolve import ResolvedStage
 
-START_DEADLINE_S = 30.0
 # uvicorn, gunicorn and libpq take options from these, and Python its debug modes: a shell profile would
 # change what is measured, and no record would say so.
 _NOT_INHERITED = (
@@ -156,9 +156,9 @@ class NativeEnvironment:
             "service_cpus": list(cpus.service),
             "other_cpus": list(cpus.others),
             "budget": "affinity" if cpus.pinned else "unpinned",
+            "live_view": self.live is not None,
             **({"data": self._data_facts} if self._data_facts else {}),
             **({"database_server": server} if (server := external_server()) else {}),
-            "live_view": self.live is not None,
         }
 
     def check_ready(self) -> None:
@@ -174,6 +174,8 @@ class NativeEnvironment:
                 )
 
     def prepare(self, stages: Sequence[ResolvedStage], on_progress: OnProgress) -> None:
+        for stage in stages:
+            require_capacity(stage)
         prepare(stages, self.data, self.ports.postgres, on_progress)
 
     def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> NativeStack:
@@ -210,7 +212,7 @@ class NativeEnvironment:
             },
         )
         url = f"http://127.0.0.1:{self.ports.service}/healthz"
-        service.wait_until(answers(url), "its first answer", START_DEADLINE_S)
+        service.wait_until(answers(url), "its first answer", start_deadline_s(stage))
         self._stack = NativeStack(self, run_id, folder, cpus, upstream, service, data)
         return self._stack
 

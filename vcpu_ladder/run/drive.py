@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from services.api.studies.catalog import SHOP
 from vcpu_ladder.environments.base import Stack
 from vcpu_ladder.errors import RunInvalid
 from vcpu_ladder.record import Figures, Latency
 from vcpu_ladder.resolve import ResolvedStage
+from vcpu_ladder.run.expect_study import called_path
 from vcpu_ladder.run.sample import Sample, Sampler
 
 SUMMARY_SCHEMA = 1
@@ -24,21 +26,31 @@ _SLACK_S = 30.0
 Progress = Callable[[str, float, float | None], None]  # phase, seconds left, live RPS
 
 
+def load_variables(stage: ResolvedStage, body: str) -> dict[str, str]:
+    """The script's own ``LADDER_*`` variables. ``body`` is the right answer of a study's endpoint."""
+    if stage.knobs["endpoint"] != SHOP:
+        return {"LADDER_PATH": called_path(stage), "LADDER_BODY": body}
+    rows = stage.scale.rows
+    return {"LADDER_ROWS_USERS": str(rows["users"]), "LADDER_ROWS_PRODUCTS": str(rows["products"])}
+
+
 def drive(
-    stack: Stack, stage: ResolvedStage, seed: int, folder: Path, progress: Progress, samples_out: list[Sample]
+    stack: Stack,
+    stage: ResolvedStage,
+    seed: int,
+    variables: Mapping[str, str],
+    folder: Path,
+    progress: Progress,
+    samples_out: list[Sample],
 ) -> Figures:
-    """Warm up and measure in one k6 run. ``samples_out`` fills while it runs, so that a crash keeps them.
+    """Warm up and measure in one k6 run. ``variables`` are the script's own beside those of the load.
+    ``samples_out`` fills while it runs, so that a crash keeps them.
 
     Raises RunInvalid when k6 or a process of the stack ends early.
     """
     load = replace(stage.load, seed=seed)
     summary = folder / "k6.json"
-    variables = {
-        **load.variables(),
-        "LADDER_ROWS_USERS": str(stage.scale.rows["users"]),
-        "LADDER_ROWS_PRODUCTS": str(stage.scale.rows["products"]),
-    }
-    generator = stack.start_load(stage, variables, summary)
+    generator = stack.start_load(stage, {**load.variables(), **variables}, summary)
     started = time.monotonic()
     whole_s = load.warmup_s + load.measure_s
 

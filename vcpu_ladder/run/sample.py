@@ -47,6 +47,8 @@ COLUMNS = (
     "threads_total",
     "threads_borrowed",
     "threads_waiting",
+    "threads_alive",
+    "threads_created",
     "pool_capacity",
     "pool_checked_out",
     "pool_waiting",

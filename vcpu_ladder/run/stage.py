@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from services.api.studies.catalog import ENDPOINTS
 from vcpu_ladder.environments.base import Environment, Stack
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted, LadderError, RunInvalid, Unproven
 from vcpu_ladder.events import Listener, Moment
@@ -36,13 +37,15 @@ from vcpu_ladder.record import (
 from vcpu_ladder.resolve import ResolvedStage
 from vcpu_ladder.run.budget import spent
 from vcpu_ladder.run.correctness import check_correctness, errors_by_cause, requests_by_worker
-from vcpu_ladder.run.drive import drive
+from vcpu_ladder.run.drive import drive, load_variables
 from vcpu_ladder.run.prove import broken, prove, see_workers, upstream_in_force
 from vcpu_ladder.run.sample import Sample, medians, write_samples
 from vcpu_ladder.validity import Evidence, judge
 
 # A service with a backlog of blocking requests answers only when it is through.
 _AFTER_LOAD_DEADLINE_S = 45.0
+# Connections are not spread evenly: one worker may have so many times its share of them.
+_UNEVEN = 3.0
 
 
 @dataclass(frozen=True)
@@ -163,9 +166,9 @@ def _seven_steps(run: _Run) -> None:
     with run.step("prove"):
         _prove(run, stack)
     with run.step("check"):
-        requests_before = _check(run, stack)
+        requests_before, variables = _check(run, stack)
     with run.step("load"):
-        run.figures = drive(stack, stage, run.job.seed, run.folder, run.tell, run.samples)
+        run.figures = drive(stack, stage, run.job.seed, variables, run.folder, run.tell, run.samples)
     with run.step("check again"):
         _look_back(run, stack, requests_before)
 
@@ -180,14 +183,16 @@ def _prove(run: _Run, stack: Stack) -> None:
         raise Unproven(f"unproven: {wrong}", next_command=f"read {run.folder / 'logs' / 'service.err'}")
 
 
-def _check(run: _Run, stack: Stack) -> dict[int, float]:
-    """Correctness; then the upstream's counters from zero, and the requests each worker has begun."""
+def _check(run: _Run, stack: Stack) -> tuple[dict[int, float], dict[str, str]]:
+    """Correctness; then the upstream's counters from zero, the requests each worker has begun, and what the
+    load's script must know of the answers.
+    """
     try:
-        check_correctness(
+        body = check_correctness(
             run.job.stage, stack.service_url, lambda: int(upstream_in_force(stack.upstream_url)["requests"])
         )
         request("POST", f"{stack.upstream_url}/reset").raise_for_status()
-        return requests_by_worker(stack.service_url)
+        return requests_by_worker(stack.service_url), load_variables(run.job.stage, body)
     except httpx.HTTPError as error:
         ended = stack.died() or f"{type(error).__name__}: {error}"
         raise RunInvalid(f"during check: the service or the upstream stopped answering: {ended}") from None
@@ -202,7 +207,8 @@ def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> No
         (run.folder / "upstream.csv").write_text(log, encoding="utf-8")
     alive = set(stack.usage().service_pids)
     try:
-        workers = see_workers(stack.service_url, int(stage.knobs["workers"]), _AFTER_LOAD_DEADLINE_S)
+        deadline_s = _AFTER_LOAD_DEADLINE_S + _blocked_backlog_s(stage)
+        workers = see_workers(stack.service_url, int(stage.knobs["workers"]), deadline_s)
         proofs = prove(stage, workers, run.upstream, run.pinned, stack.activity())
         run.proofs_after = broken(proofs)
         run.pids_after = [worker["pid"] for worker in workers]
@@ -215,6 +221,14 @@ def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> No
     except (EnvironmentNotReady, httpx.HTTPError) as error:
         run.proofs_after = f"after the load: {error or type(error).__name__}"
         run.pids_after = [worker["pid"] for worker in run.workers if worker["pid"] in alive]
+
+
+def _blocked_backlog_s(stage: ResolvedStage) -> float:
+    """Seconds that requests left behind by a load keep the event loops of a blocking endpoint busy."""
+    endpoint = ENDPOINTS.get(str(stage.knobs["endpoint"]))
+    if endpoint is None:
+        return 0.0
+    return _UNEVEN * stage.load.users * endpoint.blocks_s / int(stage.knobs["workers"])
 
 
 def _finish(run: _Run, status: Status, error: LadderError | None) -> RunRecord:
@@ -264,6 +278,8 @@ def _record(run: _Run, status: Status, reason: str | None) -> RunRecord:
         change=str(stage.stage.change) if stage.stage.change else None,
         published_rps=published.rps if published else None,
         published_source=published.source if published else None,
+        published_others=dict(published.others) if published else {},
+        failures_count=stage.stage.failures_count,
         fingerprint=stage.fingerprint,
         load_fingerprint=stage.load_fingerprint,
         knobs=dict(stage.knobs),

@@ -9,11 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from vcpu_ladder import paths
+from vcpu_ladder.audit.figures import load_figures
+from vcpu_ladder.audit.judge import judge
+from vcpu_ladder.audit.report import as_markdown, rules_table
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.record import RunRecord
+from vcpu_ladder.replicate.table import compare_all, markdown
 from vcpu_ladder.summary.curve import curves
 from vcpu_ladder.summary.export import curve_table, digits, knobs_table, markdown_table, show_ratio, spread
-from vcpu_ladder.summary.merge import Row, merge, newest
+from vcpu_ladder.summary.merge import Row, by_name, merge
 from vcpu_ladder.summary.stats import Ratio, ratio
 
 _MARKER = re.compile(r"(<!-- figure: (?P<kind>\S+)(?P<arguments>[^>]*) -->)(.*?)(<!-- end -->)", re.DOTALL)
@@ -23,7 +28,7 @@ def rewrite(text: str, records: Sequence[RunRecord]) -> str:
     """The document with every figure as the records have it. Raises UsageError for one they lack."""
     if _MARKER.search(text) is None:
         return text
-    rows = {f"{row.ladder}/{row.stage}": row for row in newest(merge(records))}
+    rows = by_name(merge(records))
 
     def figure(match: re.Match[str]) -> str:
         kind, arguments = match["kind"], match["arguments"].split()
@@ -71,6 +76,11 @@ def _notes(book: _Book, name: str) -> str:
     return "; ".join(book.rows[name].notes) or "no notes"
 
 
+def _audit(_: _Book) -> str:
+    studies = load_figures(paths.PUBLISHED)
+    return "\n" + as_markdown(studies, judge(studies))
+
+
 FIGURES: dict[str, Callable[..., str]] = {
     "table": _table,
     "rps": lambda book, name: spread(book.rows[name]),
@@ -81,5 +91,8 @@ FIGURES: dict[str, Callable[..., str]] = {
     "notes": _notes,
     "p50": lambda book, name: digits(book.rows[name].p50_ms),
     "p95": lambda book, name: digits(book.rows[name].p95_ms),
+    "replication": lambda book: "\n" + markdown(compare_all(book.rows)),
+    "audit": _audit,
+    "audit-rules": lambda book: "\n" + rules_table(),
     "knobs": lambda book: "\n" + knobs_table(),
 }

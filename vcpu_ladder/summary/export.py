@@ -41,6 +41,11 @@ CSV_COLUMNS = [
     "ceiling_rps",
     "cpu_ratio",
     "published_rps",
+    "published_p50_ms",
+    "published_p95_ms",
+    "published_failed_ratio",
+    "published_requests",
+    "published_threads",
     "published_source",
     "valid",
     "invalid_runs",
@@ -53,12 +58,20 @@ CSV_COLUMNS = [
 ]
 
 
+_PUBLISHED_OTHERS = [
+    name
+    for name in CSV_COLUMNS
+    if name.startswith("published_") and name not in ("published_rps", "published_source")
+]
+
+
 def flat(row: Row) -> dict[str, Any]:
     """The row by CSV column; None where there is nothing to say."""
     ratio, to_root = row.ratio, row.ratio_to_root
     return {
         **{name: value for name, value in vars(row).items() if name in CSV_COLUMNS},
         **{name: value for name, value in asdict(row.setting).items() if name in CSV_COLUMNS},
+        **{name: row.published_others.get(name.removeprefix("published_")) for name in _PUBLISHED_OTHERS},
         "ratio_to_parent": ratio.value if ratio else None,
         "ratio_low": ratio.low if ratio else None,
         "ratio_high": ratio.high if ratio else None,
@@ -179,8 +192,14 @@ def cells(row: Row) -> list[str]:
         interval(row),
         row.verdict,
         row.limit or "–",
-        digits(row.published_rps),
+        published(row),
     ]
+
+
+def published(row: Row) -> str:
+    """The published rate, and the published share of failures where there is one."""
+    failed = row.published_others.get("failed_ratio")
+    return digits(row.published_rps) + (f" ({failed:.3g} failed)" if failed else "")
 
 
 def spread(row: Row) -> str:

@@ -96,6 +96,7 @@ class Row:
     ceiling_rps: float | None
     published_rps: float | None
     published_source: str | None
+    published_others: Mapping[str, float]
     valid: bool
     notes: tuple[str, ...]
     latest: str
@@ -146,6 +147,11 @@ def newest(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if first.setdefault(row.ladder, row.setting) == row.setting]
 
 
+def by_name(rows: Sequence[Row]) -> dict[str, Row]:
+    """The newest rows by ``ladder/stage``: one setting a ladder."""
+    return {f"{row.ladder}/{row.stage}": row for row in newest(rows)}
+
+
 def _row(setting: Setting, runs: Sequence[RunRecord], groups: _Groups) -> Row:
     last = runs[-1]
     valid = [run for run in runs if run.valid and run.figures is not None]
@@ -181,6 +187,7 @@ def _row(setting: Setting, runs: Sequence[RunRecord], groups: _Groups) -> Row:
         ceiling_rps=ceiling_rps,
         published_rps=last.published_rps,
         published_source=last.published_source,
+        published_others=last.published_others,
         valid=bool(valid),
         notes=_notes(runs),
         latest=last.started_at,

@@ -1,0 +1,35 @@
+// One path of a published study: every user asks for it again as soon as it is answered.
+
+import http from 'k6/http';
+import { sleep } from 'k6';
+import { readConfig, readTarget } from './lib/config.js';
+import { Measure, TREND_STATS, VALIDITY, scenarios, summaryOf } from './lib/measure.js';
+
+const config = readConfig();
+const target = readTarget();
+const ENDPOINTS = ['study'];
+
+export const options = {
+  scenarios: scenarios(config),
+  thresholds: VALIDITY,
+  summaryTrendStats: TREND_STATS,
+  discardResponseBodies: false,
+  userAgent: 'vcpu-ladder',
+};
+
+const measure = new Measure(config, ENDPOINTS);
+const PARAMETERS = { timeout: `${config.timeoutS}s`, tags: { name: 'study' } };
+
+export default function () {
+  const response = http.get(config.baseUrl + target.path, PARAMETERS);
+  const statusOk = response.status === 200;
+  // Every request is the same one and only reads: so is every right answer, byte for byte.
+  measure.record('study', response, statusOk, statusOk && response.body === target.body);
+  if (response.status === 0) {
+    sleep(0.5); // a service that is gone must not turn the load generator into a busy loop
+  }
+}
+
+export function handleSummary(data) {
+  return { [config.summaryPath]: JSON.stringify(summaryOf(data, config, ENDPOINTS), null, 1) };
+}

@@ -1,0 +1,48 @@
+"""What a rule says of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from vcpu_ladder.audit.figures import Row
+
+# ``agrees``: the figures fit one another. ``explains``: a ceiling that the row reaches. ``room``: a ceiling
+# far above the row. ``reading``: one way to understand the row, which it neither proves nor rules out.
+# ``doubtful``: possible only if something unusual happened. ``cannot be``: no run has these figures.
+Verdict = Literal["agrees", "explains", "room", "reading", "doubtful", "cannot be"]
+
+# Published figures are rounded to two or three digits.
+ROUNDING = 0.02
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``arithmetic`` is the sum with its figures; ``text`` what follows from it."""
+
+    rule: str
+    verdict: Verdict
+    arithmetic: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """``formula`` in words; ``apply`` yields what it finds, nothing where the row lacks a figure."""
+
+    name: str
+    formula: str
+    apply: Callable[[Row], Iterator[Finding]]
+
+
+def number(value: float) -> str:
+    """Three significant digits, all of those before the point."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def seconds(value_ms: float) -> str:
+    """``15.2 s`` or ``46 ms``."""
+    return f"{number(value_ms / 1000)} s" if value_ms >= 1000 else f"{number(value_ms)} ms"

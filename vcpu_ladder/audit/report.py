@@ -1,0 +1,103 @@
+"""An audit as text: one registry of formats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+
+from vcpu_ladder.audit.figures import Study
+from vcpu_ladder.audit.finding import Finding, number
+from vcpu_ladder.audit.judge import RULES, Judged
+from vcpu_ladder.audit.readings import TIME_A_WORKER
+
+SCHEMA = 1
+# The first kind of finding that a row has stands in its line.
+_DECISIVE = ("cannot be", "doubtful", "explains", "agrees", "reading", "room")
+_TOLD_BELOW = ("cannot be", "doubtful", "explains", "reading")
+
+
+def decisive(judged: Judged) -> Finding | None:
+    """The finding that makes the row's verdict; of those that agree the last, Little's law."""
+    for verdict in _DECISIVE:
+        found = judged.of(verdict)
+        if found:
+            return found[-1] if verdict == "agrees" else found[0]
+    return None
+
+
+def line(judged: Judged) -> list[str]:
+    """The row as tables show it: name, users, RPS, verdict, limit, and the decisive sum."""
+    row, why = judged.row, decisive(judged)
+    told = f"{why.arithmetic}; {why.text}" if why else "no rule has the figures it needs"
+    cost = next((finding for finding in judged.findings if finding.rule == TIME_A_WORKER), None)
+    return [
+        judged.name,
+        "–" if row.users is None else f"{row.users:,}",
+        "–" if row.rps is None else number(row.rps),
+        judged.verdict,
+        judged.limit.rule if judged.limit else "–",
+        f"{told}. A worker had {cost.arithmetic} a request" if cost else told,
+    ]
+
+
+def details(judged: Judged) -> list[str]:
+    """What else a reader must know of the row."""
+    told = decisive(judged)
+    lines = [
+        f"{judged.name}: {finding.rule} ({finding.verdict}): {finding.arithmetic}: {_sentence(finding.text)}"
+        for finding in judged.findings
+        if finding is not told and finding.verdict in _TOLD_BELOW and finding.rule != TIME_A_WORKER
+    ]
+    return [*lines, *([f"{judged.name}: {judged.row.note}"] if judged.row.note else [])]
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else text + "."
+
+
+HEAD = ("Row", "Users", "RPS", "Verdict", "Limit", "Arithmetic")
+
+
+def markdown_study(title: str, rows: Sequence[Judged]) -> str:
+    lines = [f"### {title}", "", "| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
+    lines += ["| " + " | ".join(line(judged)) + " |" for judged in rows]
+    notes = [f"- {text}" for judged in rows for text in details(judged)]
+    return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
+
+
+def as_markdown(studies: Mapping[str, Study], rows: Sequence[Judged]) -> str:
+    parts = [
+        markdown_study(studies[name].title, list(mine))
+        for name, mine in groupby(rows, key=lambda judged: judged.name.split("/")[0])
+    ]
+    return "\n".join(parts)
+
+
+def as_json(studies: Mapping[str, Study], rows: Sequence[Judged]) -> str:
+    """{schema, rows: [{name, study, figures, verdict, limit, findings}]}."""
+    content = [
+        {
+            "name": judged.name,
+            "study": studies[judged.name.split("/")[0]].title,
+            "figures": judged.row.model_dump(exclude_none=True),
+            "verdict": judged.verdict,
+            "limit": judged.limit.rule if judged.limit else None,
+            "findings": [asdict(finding) for finding in judged.findings],
+        }
+        for judged in rows
+    ]
+    return json.dumps({"schema": SCHEMA, "rows": content}, indent=1) + "\n"
+
+
+def rules_table() -> str:
+    """Every rule with its arithmetic, as Markdown."""
+    lines = ["| Rule | Arithmetic |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {rule.name} | {rule.formula} |" for rule in RULES)]) + "\n"
+
+
+FORMATS: dict[str, Callable[[Mapping[str, Study], Sequence[Judged]], str]] = {
+    "markdown": as_markdown,
+    "json": as_json,
+}

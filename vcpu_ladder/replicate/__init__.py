@@ -1,0 +1,1 @@
+"""All published ladders at once: what to run, and what reproduces."""
