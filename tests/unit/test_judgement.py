@@ -56,6 +56,14 @@ UNSOUND: dict[str, dict[str, Any]] = {
     "workers": {"workers_after": [1, 3]},
     "proofs": {"proofs_after": "threads: expected 40, the worker shows 1"},
     "completed": {"figures": figures(300, n=50)},
+    "database server": {
+        "stage": stage("pool-5", POSTGRES),
+        "samples": [
+            {**sample, "database_connections": 10, "database_interruptions": int(at > 20)}
+            for at, sample in enumerate(STEADY)
+        ],
+        "medians": {"pool_capacity": 10.0},
+    },
     "connections": {
         "stage": stage("pool-5", POSTGRES),
         "samples": [{**sample, "database_connections": 11} for sample in STEADY],
