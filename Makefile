@@ -45,6 +45,18 @@ replicate: setup ## Run all published ladders, scaled down (FULL=1: published si
 seed-db: setup ## Seed PostgreSQL and its template (SCALE=0.01 for a small one; DATABASE_URL for your own server)
 	@$(VENV)/bin/python -m vcpu_ladder.postgres seed --scale $(or $(SCALE),1.0)
 
+.PHONY: up
+up: setup ## Start the whole Compose stack, Prometheus and Grafana included, and print the addresses (WITHOUT=grafana)
+	@$(RUN) up $(addprefix --without ,$(WITHOUT))
+
+.PHONY: down
+down: setup ## Remove the stack's containers and network; the data stays
+	@$(RUN) down
+
+.PHONY: reset-db
+reset-db: setup ## Remove the Compose stack's PostgreSQL data
+	@$(RUN) reset-db
+
 .PHONY: summary
 summary: setup ## Merge all records into results/summary.{md,csv,json} and the terminal
 	@$(RUN) summary
@@ -68,6 +80,10 @@ test: $(VENV)/.installed-dev ## Set up and pass the tests (unit, golden, end to 
 .PHONY: test-unit
 test-unit: $(VENV)/.installed-dev ## Only the tests without servers and processes: a few seconds
 	@$(VENV)/bin/python -m pytest tests/unit
+
+.PHONY: test-compose
+test-compose: $(VENV)/.installed-dev ## The Compose stack end to end; brings an engine and base images where there are none
+	@PYTHON=$(VENV)/bin/python tests/compose/run
 
 .PHONY: check
 check: $(VENV)/.installed-dev ## Lint, format and types

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,13 +12,14 @@ import typer
 from vcpu_ladder import cli_replicate, cli_serve, paths
 from vcpu_ladder.cli_audit import auditing
 from vcpu_ladder.cli_reading import reading, tell_cleaned, write_summary
+from vcpu_ladder.cli_stack import stack
 from vcpu_ladder.climb import climb as climb_jobs
 from vcpu_ladder.climb import loaded_s, schedule
 from vcpu_ladder.console import ends_well, err, out, print_progress
 from vcpu_ladder.data.scale import Scale
 from vcpu_ladder.durations import parse_duration, show_duration
 from vcpu_ladder.environments.base import Environment
-from vcpu_ladder.environments.native import NativeEnvironment
+from vcpu_ladder.environments.choose import choose
 from vcpu_ladder.errors import EnvironmentNotReady, RunInvalid, UsageError
 from vcpu_ladder.guard import only_one
 from vcpu_ladder.ladder import Ladder, load_ladder
@@ -40,9 +41,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(reading)
+app.add_typer(stack)
 app.add_typer(auditing)
-
-ENVIRONMENTS: dict[str, Callable[[], Environment]] = {"native": NativeEnvironment}
 
 Warmup = Annotated[str | None, typer.Option(help="Warm-up, outside the figures: 15s, 1m.", envvar="WARMUP")]
 Measure = Annotated[str | None, typer.Option(help="Measured time of each run: 30s, 2m.", envvar="MEASURE")]
@@ -57,7 +57,7 @@ Repeats = Annotated[str | None, typer.Option(help="Fresh runs of each stage, int
 Full = Annotated[
     bool, typer.Option("--full", help="The published sizes, where the ladder has them.", envvar="FULL")
 ]
-Where = Annotated[str | None, typer.Option("--environment", help="native.", envvar="ENVIRONMENT")]
+Where = Annotated[str | None, typer.Option("--environment", help="compose or native.", envvar="ENVIRONMENT")]
 
 
 @app.command("climb")
@@ -207,10 +207,9 @@ def _climb(jobs: Sequence[Job], environment: Environment, progress: Progress) ->
 
 
 def _environment(name: str | None) -> Environment:
-    chosen = name or "native"
-    if chosen not in ENVIRONMENTS:
-        raise UsageError(f"ENVIRONMENT = {chosen!r} is not one of: {', '.join(ENVIRONMENTS)}")
-    return ENVIRONMENTS[chosen]()
+    environment, why = choose(name or None)
+    err.print(why, highlight=False, soft_wrap=True)
+    return environment
 
 
 def _same_settings(records: Sequence[RunRecord]) -> list[RunRecord]:

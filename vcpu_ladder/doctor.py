@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from vcpu_ladder import paths
+from vcpu_ladder.environments.choose import find_engine
 from vcpu_ladder.environments.host import Cpus, Ports, find_k6, port_is_free
 from vcpu_ladder.environments.native_data import external_server
 from vcpu_ladder.environments.processes import strays
@@ -69,6 +70,10 @@ def _k6() -> Finding:
     if version != PINNED_K6:
         return Finding("k6", "warning", f"k6 {version}, the pinned one is {PINNED_K6}", "make setup")
     return Finding("k6", "ok", f"k6 {version} at {find_k6()}")
+
+
+def _engine() -> Finding:
+    return Finding("environment", "ok", find_engine(None)[1].removeprefix("environment: "))
 
 
 def _ports() -> Finding:
@@ -160,6 +165,7 @@ EXAMINATIONS: tuple[Callable[[], Finding], ...] = (
     _cpus,
     _affinity,
     _k6,
+    _engine,
     _ports,
     _open_files,
     _results,

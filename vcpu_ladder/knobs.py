@@ -202,7 +202,7 @@ KNOBS: dict[str, Knob] = {
             1,
             (1, 64),
             "CPUs",
-            "CPUs the service may use, by affinity",
+            "CPUs the service may use",
             Proof("cpus", lambda knobs: knobs["cpus"]),
             scope="service",
         ),
@@ -232,6 +232,15 @@ KNOBS: dict[str, Knob] = {
             "the HTTP I/O study's logging middleware, which tells the threads alive and created",
             Proof("request_log", rules.on("http-io", "request_log", "off")),
             scope="study",
+        ),
+        Knob(
+            "pinning",
+            "cpuset",
+            ("cpuset", "quota"),
+            "",
+            "what holds the service to its CPUs: cpuset: CPUs of its own (native: affinity, compose: beside "
+            "its quota); quota: CPU time alone, on any CPU (compose only)",
+            Proof("pinning", lambda knobs: knobs["pinning"]),
         ),
     )
 }

@@ -90,6 +90,7 @@ class RunRecord(_Frozen):
 
     ``service_errors`` counts the requests that the service refused since its start, by cause; ``curves``
     names the ladder's curves that the stage is a point of, with the knob of each.
+    ``budget`` is what the service's own cgroup says (``run.budget.spent``), empty where it has none.
     """
 
     schema_version: int = SCHEMA
@@ -113,6 +114,7 @@ class RunRecord(_Frozen):
     load: dict[str, Any]
     rows: dict[str, int]
     environment: dict[str, Any]
+    budget: dict[str, Any] = {}
     machine: dict[str, Any]
     source: dict[str, Any]
     started_at: str

@@ -42,6 +42,7 @@ class Evidence:
     worker_requests: Sequence[float]
     environment: Mapping[str, Any]
     service_errors: Mapping[str, int]
+    budget: Mapping[str, Any]
 
     def median(self, column: str) -> float | None:
         return self.medians.get(column)
@@ -147,6 +148,14 @@ def _workers_even(run: Evidence) -> tuple[bool, str]:
     return min(run.worker_requests) >= MIN_WORKER_SHARE * fair, f"shares of the workers: {shares}"
 
 
+def _memory(run: Evidence) -> tuple[bool, str]:
+    kills = run.budget.get("oom_kills")
+    if kills is None:
+        return True, "no memory limit that the kernel tells of"
+    limit = run.budget["memory_limit_bytes"]
+    return kills == 0, f"{kills} processes killed at the memory limit of {limit or 0:,} bytes"
+
+
 CHECKS: tuple[Check, ...] = (
     Check("errors", "invalid", _errors, "read logs/service.err; lower USERS, or fix what fails"),
     Check(
@@ -184,6 +193,12 @@ CHECKS: tuple[Check, ...] = (
         "invalid",
         _at_most("foreign_cpu_ratio", FATAL_FOREIGN_CPU, "others used of the service's CPU", True),
         "end other programs: the service did not have its one CPU",
+    ),
+    Check(
+        "memory",
+        "invalid",
+        _memory,
+        "the kernel killed a worker: raise API_MEMORY, or lower USERS",
     ),
     Check(
         "workers",

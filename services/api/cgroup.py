@@ -38,8 +38,15 @@ def read_cgroup(root: Path = Path("/")) -> Cgroup | None:
     Without a limit it is somebody else's too (a login session, the whole machine), and its counters say
     nothing of this service. Limits of a cgroup above it are not looked for.
     """
+    found = cgroup_of("self", root)
+    limited = found is not None and (found.quota_s is not None or found.memory_limit_bytes is not None)
+    return found if limited else None
+
+
+def cgroup_of(pid: int | str, root: Path = Path("/")) -> Cgroup | None:
+    """A process's cgroup, limited or not; None where the kernel has none, or the process is gone."""
     try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        lines = (root / "proc" / str(pid) / "cgroup").read_text().splitlines()
     except OSError:
         return None
     # {controller: path}; version 2 has one line, with no controller's name.
@@ -48,10 +55,8 @@ def read_cgroup(root: Path = Path("/")) -> Cgroup | None:
     }
     mounted = root / "sys/fs/cgroup"
     if (mounted / "cgroup.controllers").exists():
-        found = _version_2(_folder(mounted, paths.get("", "/")))
-    else:
-        found = _version_1(*(_folder(mounted / name, paths.get(name, "/")) for name in _CONTROLLERS))
-    return found if found.quota_s is not None or found.memory_limit_bytes is not None else None
+        return _version_2(_folder(mounted, paths.get("", "/")))
+    return _version_1(*(_folder(mounted / name, paths.get(name, "/")) for name in _CONTROLLERS))
 
 
 _CONTROLLERS = ("cpu", "cpuacct", "memory")

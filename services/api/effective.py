@@ -18,7 +18,7 @@ import anyio.to_thread
 from fastapi.routing import APIRoute
 
 from services.api import gunicorn_conf
-from services.api.cgroup import read_cgroup
+from services.api.cgroup import Cgroup, read_cgroup
 from services.api.db.choose import AnyAsyncDatabase
 from services.api.handlers.shop import AsyncShop, SyncShop
 from services.api.meter import OWN_PATHS
@@ -59,7 +59,7 @@ async def effective(app: FastAPI) -> dict[str, Any]:
             "http_client": f"{client.__module__}.{client.__name__}".replace("httpx._client", "httpx"),
             "upstream_timeout_s": _client_timeout(shop),
             "instrumentation": _instrumentation(app),
-            "cpus": _cpus(),
+            **_budget(cgroup),
             "request_log": _request_log(app),
             "endpoint": _study_routes(app),
             **(app.state.study.proofs() if app.state.study else {}),
@@ -162,6 +162,12 @@ def _request_log(app: FastAPI) -> str:
     return "on" if RequestLog in classes else "off"
 
 
-def _cpus() -> int | None:
+def _budget(cgroup: Cgroup | None) -> dict[str, Any]:
+    """How many CPUs this worker may use, and whether the quota or the CPUs it may run on say so."""
     # None where the platform has no affinity: the run is then unpinned, and says so.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    quota = cgroup.quota_s / cgroup.period_s if cgroup and cgroup.quota_s and cgroup.period_s else None
+    if quota is not None and (allowed is None or quota < allowed):
+        return {"cpus": int(quota) if quota.is_integer() else quota, "pinning": "quota"}
+    pinned = allowed is not None and allowed < (os.cpu_count() or 1)
+    return {"cpus": allowed, "pinning": "cpuset" if pinned else "none"}

@@ -360,10 +360,10 @@ def test_a_service_with_another_number_of_workers_is_unproven_without_load(
     ladder: Ladder, stage: str, asked: int, started: int
 ) -> None:
     code = (
-        "from vcpu_ladder.environments.native import NativeEnvironment as N; honest = N.service_command\n"
-        "def sabotaged(self, stage):\n"
-        f"    words = honest(self, stage); words[words.index('--workers') + 1] = '{started}'; return words\n"
-        "N.service_command = sabotaged\n"
+        "import vcpu_ladder.environments.native as n; honest = n.service_command\n"
+        "def sabotaged(*given):\n"
+        f"    words = honest(*given); words[words.index('--workers') + 1] = '{started}'; return words\n"
+        "n.service_command = sabotaged\n"
         f"import sys; sys.argv[1:] = ['run', 'main/{stage}', '--measure', '3s']\n"
         "import vcpu_ladder.cli as c; c.main()"
     )

@@ -37,6 +37,7 @@ def evidence(**changes: Any) -> Evidence:
             "proofs_after": None,
             "worker_requests": [4000.0, 5000.0],
             "environment": {"pinned": True, "budget": "affinity"},
+            "budget": {"oom_kills": 0, "memory_limit_bytes": 2_000_000},
             "service_errors": {},
             **changes,
         }
@@ -69,6 +70,7 @@ UNSOUND: dict[str, dict[str, Any]] = {
     "foreign CPU": {"medians": {"foreign_cpu_ratio": 0.1}},
     "stolen CPU": {"medians": {"stolen_cpu_ratio": 0.2}},
     "pinned": {"environment": {"pinned": False, "budget": "unpinned"}},
+    "memory": {"budget": {"oom_kills": 1, "memory_limit_bytes": 2_000_000}},
 }
 
 

@@ -169,7 +169,7 @@ def replicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     left = {"runs": 0}
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
     monkeypatch.setattr(guard, "lock_path", lambda: tmp_path / "lock")
-    monkeypatch.setitem(cli.ENVIRONMENTS, "native", Fake)
+    monkeypatch.setattr(cli, "choose", lambda name: (Fake(), "environment: a fake"))
 
     def run_one(job: Job) -> RunRecord:
         if left["runs"] == 0:

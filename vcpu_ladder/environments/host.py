@@ -104,11 +104,15 @@ class Cpus:
     pinned: bool
 
     @classmethod
-    def split(cls, wanted: int) -> Cpus:
+    def split(cls, wanted: int, allowed: tuple[int, ...] | None = None) -> Cpus:
         """The last ``wanted`` CPUs for the service: interrupts favour the first ones.
 
+        Of ``allowed``, the CPUs of a machine that containers run on, else of this process's own.
         Raises EnvironmentNotReady when nothing would be left for the load generator.
         """
+        if allowed is not None:
+            cls._refuse_too_few(len(allowed), wanted)
+            return cls(allowed[-wanted:], allowed[:-wanted], pinned=True)
         if ALLOWED_CPUS is None:
             everything = tuple(range(os.cpu_count() or 1))
             cls._refuse_too_few(len(everything), wanted)

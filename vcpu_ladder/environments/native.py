@@ -19,16 +19,13 @@ from vcpu_ladder.environments.capacity import require_capacity
 from vcpu_ladder.environments.host import Cpus, Ports, free_port, port_is_free, require_k6
 from vcpu_ladder.environments.native_data import LiveData, external_server, live_data, prepare
 from vcpu_ladder.environments.processes import Leashed, answers, cpus_seconds
+from vcpu_ladder.environments.service import service_command, start_deadline_s, upstream_command
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.knobs import KNOBS
 from vcpu_ladder.live import LiveView, run_labels
-from vcpu_ladder.load import MOCK_SEED
 from vcpu_ladder.postgres.steps import OnProgress
 from vcpu_ladder.resolve import ResolvedStage
 
-START_DEADLINE_S = 30.0
-# Each worker imports the service for itself, and they share the one CPU.
-START_DEADLINE_A_WORKER_S = 5.0
 # uvicorn, gunicorn and libpq take options from these, and Python its debug modes: a shell profile would
 # change what is measured, and no record would say so.
 _NOT_INHERITED = (
@@ -182,6 +179,11 @@ class NativeEnvironment:
         prepare(stages, self.data, self.ports.postgres, on_progress)
 
     def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> NativeStack:
+        if stage.knobs["pinning"] == "quota":
+            raise EnvironmentNotReady(
+                f"{stage.name}: pinning = quota needs a container's quota; native runs hold by affinity",
+                next_command="ENVIRONMENT=compose",
+            )
         cpus = Cpus.split(int(stage.knobs["cpus"]))
         cpus.leave_the_service_alone()
         self._data_facts = {}
@@ -192,13 +194,14 @@ class NativeEnvironment:
         shutil.rmtree(multiprocess_folder, ignore_errors=True)
         multiprocess_folder.mkdir(parents=True)
 
-        upstream = self._start("upstream", self._upstream_command(stage), run_id, folder, others, {})
+        command = upstream_command(stage, sys.executable, "127.0.0.1", self.ports.upstream)
+        upstream = self._start("upstream", command, run_id, folder, others, {})
         upstream.wait_until(
             answers(f"http://127.0.0.1:{self.ports.upstream}/healthz"), "its first answer", 10
         )
         service = self._start(
             "service",
-            self.service_command(stage),
+            service_command(stage, sys.executable, "127.0.0.1", self.ports.service),
             run_id,
             folder,
             cpus.service if cpus.pinned else (),
@@ -209,8 +212,7 @@ class NativeEnvironment:
             },
         )
         url = f"http://127.0.0.1:{self.ports.service}/healthz"
-        deadline_s = START_DEADLINE_S + START_DEADLINE_A_WORKER_S * int(stage.knobs["workers"])
-        service.wait_until(answers(url), "its first answer", deadline_s)
+        service.wait_until(answers(url), "its first answer", start_deadline_s(stage))
         self._stack = NativeStack(self, run_id, folder, cpus, upstream, service, data)
         return self._stack
 
@@ -230,19 +232,6 @@ class NativeEnvironment:
         self._started.append(process)
         return process
 
-    def _upstream_command(self, stage: ResolvedStage) -> list[str]:
-        delays = ["--p50-ms", f"{stage.upstream.p50_ms:g}", "--p99-ms", f"{stage.upstream.p99_ms:g}"]
-        return [
-            sys.executable,
-            "-m",
-            "services.mock",
-            "--port",
-            str(self.ports.upstream),
-            *delays,
-            "--seed",
-            str(MOCK_SEED),
-        ]
-
     def service_variables(self, stage: ResolvedStage, data: LiveData) -> dict[str, str]:
         """The ``API_*`` settings of the stage."""
         return {
@@ -250,42 +239,6 @@ class NativeEnvironment:
             **data.variables,
             "API_UPSTREAM_URL": f"http://127.0.0.1:{self.ports.upstream}",
         }
-
-    def service_command(self, stage: ResolvedStage) -> list[str]:
-        """How the stage's server is started. Access logs are off in every stage: they cost, alike."""
-        port, workers = str(self.ports.service), str(stage.knobs["workers"])
-        if stage.knobs["server"] == "gunicorn":
-            return [
-                sys.executable,
-                "-m",
-                "gunicorn",
-                "services.api.app:app",
-                "--bind",
-                f"127.0.0.1:{port}",
-            ] + [
-                "--workers",
-                workers,
-                "--config",
-                "python:services.api.gunicorn_conf",
-            ]
-        return [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "services.api.app:app",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            port,
-        ] + [
-            "--workers",
-            workers,
-            "--no-access-log",
-            "--log-level",
-            "warning",
-            "--timeout-graceful-shutdown",
-            "1",
-        ]
 
     def down(self) -> None:
         if self._stack and self._stack.load:

@@ -14,6 +14,10 @@ import typer
 
 from vcpu_ladder import paths
 from vcpu_ladder.console import ends_well, out, print_progress, say
+from vcpu_ladder.environments.choose import find_engine
+from vcpu_ladder.environments.compose_data import seed_in_compose
+from vcpu_ladder.environments.compose_project import Project
+from vcpu_ladder.guard import only_one
 from vcpu_ladder.postgres.connect import session
 from vcpu_ladder.postgres.plan import Layout, SeedPlan
 from vcpu_ladder.postgres.restore import RUN_DATABASE, restore
@@ -49,11 +53,17 @@ def seed_command(
     home: Home = DEFAULT_HOME,
     port: Port = DEFAULT_PORT,
     database_url: Url = None,
+    environment: Annotated[str | None, typer.Option(help="compose or native.", envvar="ENVIRONMENT")] = None,
 ) -> None:
     """Make the template that every run's data is copied from; quick if it is there already."""
     plan = SeedPlan(scale, seed_number, layout)
+    engine, why = (None, "DATABASE_URL's server") if database_url else find_engine(environment or None)
+    say(why)
     if database_url:
         report = seed(ExternalServer.check(database_url), plan, print_progress, anew)
+    elif engine is not None:
+        with only_one():
+            report = seed_in_compose(Project(engine), plan, print_progress, anew)
     else:
         report = seed_native(home, port, plan, print_progress, anew=anew)
     for name, value in report.settings_not_in_force.items():

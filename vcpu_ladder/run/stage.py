@@ -35,6 +35,7 @@ from vcpu_ladder.record import (
     write_atomically,
 )
 from vcpu_ladder.resolve import ResolvedStage
+from vcpu_ladder.run.budget import spent
 from vcpu_ladder.run.correctness import check_correctness, errors_by_cause, requests_by_worker
 from vcpu_ladder.run.drive import drive, load_variables
 from vcpu_ladder.run.prove import broken, prove, see_workers, upstream_in_force
@@ -82,6 +83,7 @@ class _Run:
     service_errors: dict[str, int] = field(default_factory=dict)
     proofs_after: str | None = None
     pids_after: list[int] = field(default_factory=list)
+    budget: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -210,6 +212,7 @@ def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> No
         proofs = prove(stage, workers, run.upstream, run.pinned, stack.activity())
         run.proofs_after = broken(proofs)
         run.pids_after = [worker["pid"] for worker in workers]
+        run.budget = spent(run.workers, workers)
         after = requests_by_worker(stack.service_url)
         run.service_errors = {
             cause: count for cause, count in errors_by_cause(stack.service_url).items() if count
@@ -260,6 +263,7 @@ def _record(run: _Run, status: Status, reason: str | None) -> RunRecord:
             list(run.worker_requests.values()),
             environment,
             run.service_errors,
+            run.budget,
         )
         checks = judge(evidence)
     record = RunRecord(
@@ -283,6 +287,7 @@ def _record(run: _Run, status: Status, reason: str | None) -> RunRecord:
         load={**stage.load.identity(), "seed": job.seed},
         rows=stage.scale.rows,
         environment=environment,
+        budget=run.budget,
         machine=machine_facts(),
         source=source_facts(),
         started_at=run.started_at,

@@ -43,6 +43,8 @@ class Setting:
             record.source.get("packages"),
             # Prometheus asks the service each second on its own CPU: watched runs are slower.
             *(["live view"] if environment.get("live_view") else []),
+            # In containers: the images' Python and k6 are not this machine's.
+            *([environment["versions"]] if environment.get("versions") else []),
         ]
         # A server of the user's is part of the platform; ours is the same for all, by its locked wheel.
         if "database_server" in environment:

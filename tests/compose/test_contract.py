@@ -1,0 +1,110 @@
+"""What every environment owes the runner: one suite over native, compose and the fake of the unit tests."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.compose.conftest import PROJECT
+from tests.factory import stage
+from tests.unit.test_run_stage import FakeEnvironment
+from vcpu_ladder.environments.base import Environment
+from vcpu_ladder.environments.compose import ComposeEnvironment
+from vcpu_ladder.environments.docker import Engine, containers
+from vcpu_ladder.environments.host import free_port
+from vcpu_ladder.environments.native import NativeEnvironment
+from vcpu_ladder.environments.processes import strays
+from vcpu_ladder.loopback import get_json
+from vcpu_ladder.run.prove import broken, prove, see_workers, upstream_in_force
+
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(300)]
+REAL = pytest.mark.parametrize("environment", ["native", "compose"], indirect=True)
+ALL = pytest.mark.parametrize("environment", ["native", "compose", "fake"], indirect=True)
+STAGE = stage("v3", users=5, warmup_s=0.5, measure_s=2.0)
+
+
+@pytest.fixture
+def environment(
+    request: pytest.FixtureRequest, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Environment]:
+    for name in ("SERVICE_PORT", "UPSTREAM_PORT", "K6_API_PORT", "POSTGRES_PORT"):
+        monkeypatch.setenv(name, str(free_port()))
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", PROJECT)
+    affinity = os.sched_getaffinity(0)
+    made: dict[str, Environment] = {"fake": FakeEnvironment()}
+    made["native"] = NativeEnvironment(data=tmp_path / "data")
+    made["compose"] = ComposeEnvironment(engine, data=tmp_path / "data")
+    chosen = made[request.param]
+    yield chosen
+    chosen.down()
+    os.sched_setaffinity(0, affinity)  # `up` moves the runner off the service's CPUs
+    assert containers(engine, PROJECT) == []
+    assert not strays()
+
+
+@ALL
+def test_it_says_what_it_is_before_anything_runs(environment: Environment) -> None:
+    described = environment.describe()
+    assert described["kind"] == environment.kind
+    assert {"pinned", "budget"} <= set(described) or environment.kind == "compose"
+
+
+@ALL
+def test_down_twice_and_without_up_is_safe(environment: Environment) -> None:
+    environment.down()
+    environment.down()
+
+
+@REAL
+def test_a_run_from_up_to_down(environment: Environment, tmp_path: Path) -> None:
+    environment.prepare([STAGE], lambda progress: None)
+    environment.check_ready()
+    stack = environment.up(STAGE, "run-1", tmp_path / "logs", lambda text: None)
+    assert environment.describe()["budget"]
+
+    workers = see_workers(stack.service_url, 2)
+    proofs = prove(STAGE, workers, upstream_in_force(stack.upstream_url), True, stack.activity())
+    assert broken(proofs) is None
+    assert set(stack.usage().service_pids) >= {worker["pid"] for worker in workers}
+    assert stack.died() is None
+
+    summary = tmp_path / "k6.json"
+    rows = {"LADDER_ROWS_USERS": "100", "LADDER_ROWS_PRODUCTS": "100"}
+    before = stack.usage()
+    load = stack.start_load(STAGE, {**STAGE.load.variables(), **rows}, summary)
+    seen = False
+    ends = time.monotonic() + 30
+    while load.exit_code() is None:
+        assert time.monotonic() < ends, load.tail()
+        try:
+            seen = seen or get_json(f"{load.stats_url}/v1/metrics/ladder_requests", 0.9) is not None
+        except Exception:  # before its server listens, and after
+            time.sleep(0.1)
+    after = stack.usage()
+    assert load.exit_code() in (0, 99), load.tail()
+    assert seen, "k6's own counters never answered"
+    assert '"completed"' in summary.read_text()
+    assert after.service_cpu_s > before.service_cpu_s
+    assert after.upstream_cpu_s > before.upstream_cpu_s
+    assert after.service_rss_bytes > 10_000_000
+    assert after.service_threads > 0
+    environment.down()
+
+
+@REAL
+def test_a_load_that_is_stopped_has_ended_and_did_not_succeed(
+    environment: Environment, tmp_path: Path
+) -> None:
+    environment.prepare([STAGE], lambda progress: None)
+    environment.check_ready()
+    stack = environment.up(STAGE, "run-1", tmp_path / "logs", lambda text: None)
+    rows = {"LADDER_ROWS_USERS": "100", "LADDER_ROWS_PRODUCTS": "100"}
+    variables = {**STAGE.load.variables(), **rows, "LADDER_MEASURE_S": "60"}
+    load = stack.start_load(STAGE, variables, tmp_path / "k6.json")
+    time.sleep(1)
+    load.stop()
+    assert load.exit_code() not in (None, 0)

@@ -1,0 +1,31 @@
+"""What the service's own cgroup says of its CPU budget: the limits, and what the load spent of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_COUNTERS = ("periods", "throttled_periods", "throttled_s", "cpu_s", "oom_kills")
+_LIMITS = ("version", "quota_s", "period_s", "memory_limit_bytes")
+
+
+def spent(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Limits, and counters' growth from the proofs before the load to those after it.
+
+    Of workers' ``/effective``; all of them share one cgroup, and any one speaks for it. Empty where the
+    service has no cgroup of its own, or nobody answered after the load.
+    """
+    first, last = _cgroup(before), _cgroup(after)
+    if first is None or last is None:
+        return {}
+    grown = {
+        name: round(last[name] - first[name], 6)
+        for name in _COUNTERS
+        if first[name] is not None and last[name] is not None
+    }
+    return {**{name: last[name] for name in _LIMITS}, **grown}
+
+
+def _cgroup(workers: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = workers[0]["facts"].get("cgroup") if workers else None
+    return found
