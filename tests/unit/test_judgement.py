@@ -120,6 +120,17 @@ def test_failures_that_a_stage_counts_stand_in_its_result() -> None:
         assert "9000 of 18000 requests failed" in errors.text
 
 
+@pytest.mark.parametrize(("connections", "ok"), [(11, True), (12, False)])
+def test_on_a_study_each_worker_may_keep_the_connection_that_proved_the_shops_pool(
+    connections: int, ok: bool
+) -> None:
+    samples = [{"phase": "measure", "rps": 300.0, "database_connections": connections}] * 30
+    resolved = stage("async-w1-fib15", paths.LADDERS / "simulation.toml")
+    run = evidence(stage=resolved, samples=samples, medians={"pool_capacity": 10.0})
+    (found,) = (result for result in judge(run) if result.name == "connections")
+    assert found.ok is ok
+
+
 def test_an_endpoint_without_upstream_needs_none_of_its_timers() -> None:
     silent = evidence(stage=stage("async-w1", SLEEP), medians={"mock_timer_error_p99_ms": None})
     assert [result.name for result in judge(silent) if not result.ok] == []
