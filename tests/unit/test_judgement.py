@@ -10,7 +10,7 @@ import pytest
 from tests.factory import POSTGRES, figures, stage
 from vcpu_ladder import paths
 from vcpu_ladder.limits import LIMITS, Observed, find_limit
-from vcpu_ladder.validity import CHECKS, Evidence, judge
+from vcpu_ladder.validity import CHECKS, STILL_BUSY, Evidence, judge
 
 SOUND: dict[str, Any] = {
     "generator_cpu_ratio": 0.3,
@@ -115,6 +115,9 @@ def test_failures_that_a_stage_counts_stand_in_its_result() -> None:
         replaced = evidence(stage=resolved, workers_before=[11, 12], workers_after=[11, 13])
         (workers,) = (result for result in judge(replaced) if result.name == "workers")
         assert workers.ok is ok
+        for told, fine in ((STILL_BUSY, ok), ("threads: expected 40", False)):
+            busy = evidence(stage=resolved, proofs_after=told)
+            assert [result.ok for result in judge(busy) if result.name == "proofs"] == [fine]
         gone = evidence(stage=resolved, workers_before=[11, 12], workers_after=[11])
         assert [result.ok for result in judge(gone) if result.name == "workers"] == [False]
         assert "9000 of 18000 requests failed" in errors.text
