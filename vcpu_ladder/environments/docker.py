@@ -127,7 +127,8 @@ class Engine:
         """
         named = [word for file in files for word in ("--file", str(file))]
         command = ["compose", "--project-name", project, "--project-directory", str(paths.HOME), *named]
-        return _output(*command, "--progress", "plain", *arguments, variables=variables, timeout_s=timeout_s)
+        words = [*command, "--progress", "plain", *arguments]
+        return _output(*words, what=f"compose {_plain(arguments)}", variables=variables, timeout_s=timeout_s)
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,11 @@ class Container:
     def inspect(self) -> dict[str, Any]:
         found: dict[str, Any] = self.engine.get(f"/containers/{self.id}/json")
         return found
+
+    def address(self) -> str:
+        """Its IP address in the project's network."""
+        (network,) = self.inspect()["NetworkSettings"]["Networks"].values()
+        return str(network["IPAddress"])
 
     def follow_stats(self) -> Iterator[str]:
         """The engine's statistics of it, a JSON a second, until it ends. Raises httpx.HTTPError."""
@@ -260,9 +266,19 @@ def _words(answer: httpx.Response) -> str:
         return f"{answer.status_code} {answer.text[:200]}"
 
 
-def _output(*arguments: str, variables: Mapping[str, str] | None = None, timeout_s: float = _FIND_S) -> str:
+def _plain(arguments: Sequence[str]) -> str:
+    """A command as an error names it: without options and formats."""
+    return " ".join(word for word in arguments if word[:1] not in ("/", "-", "{", "*"))
+
+
+def _output(
+    *arguments: str,
+    what: str = "",
+    variables: Mapping[str, str] | None = None,
+    timeout_s: float = _FIND_S,
+) -> str:
     """``docker ARGUMENTS``. Interrupted, it is killed with us: what it leaves half made, ``down`` removes."""
-    what = " ".join(word for word in arguments if not word.startswith(("/", "-")))
+    what = what or _plain(arguments)
     try:
         running = subprocess.Popen(
             ["docker", *arguments],
