@@ -14,8 +14,9 @@ from tests.factory import stage
 from tests.unit.test_run_stage import FakeEnvironment
 from vcpu_ladder.environments.base import Environment
 from vcpu_ladder.environments.compose import ComposeEnvironment
+from vcpu_ladder.environments.container import containers
 from vcpu_ladder.environments.container_usage import EngineMeter, KernelMeter
-from vcpu_ladder.environments.docker import Engine, containers
+from vcpu_ladder.environments.docker import Engine
 from vcpu_ladder.environments.host import free_port
 from vcpu_ladder.environments.native import NativeEnvironment
 from vcpu_ladder.environments.processes import strays

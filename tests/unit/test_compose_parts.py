@@ -17,10 +17,11 @@ import pytest
 from services.api import effective
 from services.api.cgroup import Cgroup
 from tests.factory import stage
-from vcpu_ladder.environments import choose, docker
+from vcpu_ladder.environments import choose, container, docker
 from vcpu_ladder.environments.compose_project import PASSWORD, password, project_name, read_version
 from vcpu_ladder.environments.compose_stack import overriding
-from vcpu_ladder.environments.docker import End, Engine
+from vcpu_ladder.environments.container import End
+from vcpu_ladder.environments.docker import Engine
 from vcpu_ladder.environments.host import Cpus
 from vcpu_ladder.environments.native import NativeEnvironment
 from vcpu_ladder.environments.service import service_command, upstream_command
@@ -45,15 +46,15 @@ def test_the_engine_s_frames_are_taken_off_its_log() -> None:
     frames = b"".join(
         bytes([2, 0, 0, 0]) + len(text).to_bytes(4, "big") + text for text in (b"one\n", b"two\n")
     )
-    assert docker._without_headers(frames) == b"one\ntwo\n"
-    assert docker._without_headers(b"") == b""
+    assert container._without_headers(frames) == b"one\ntwo\n"
+    assert container._without_headers(b"") == b""
 
 
 @pytest.mark.parametrize("size", [0, 1, 512, 700_001])
 def test_a_file_travels_as_a_tar_of_one_member_owned_by_the_service(tmp_path: Path, size: int) -> None:
     source = tmp_path / "source"
     source.write_bytes(bytes(range(256)) * (size // 256) + b"x" * (size % 256))
-    with tarfile.open(fileobj=io.BytesIO(b"".join(docker._tar(source, "shop.sqlite", 10001)))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(container._tar(source, "shop.sqlite", 10001)))) as archive:
         (member,) = archive.getmembers()
         content = archive.extractfile(member)
         assert content is not None

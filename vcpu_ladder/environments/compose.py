@@ -15,7 +15,8 @@ from vcpu_ladder import paths
 from vcpu_ladder.environments import compose_data
 from vcpu_ladder.environments.compose_project import BUILT, RUN_SERVICES, Project, read_version
 from vcpu_ladder.environments.compose_stack import ComposeStack, create, overriding, write_logs
-from vcpu_ladder.environments.docker import Container, Engine
+from vcpu_ladder.environments.container import Container
+from vcpu_ladder.environments.docker import Engine
 from vcpu_ladder.environments.host import free_port, port_is_free
 from vcpu_ladder.environments.native_data import LiveData
 from vcpu_ladder.environments.processes import answers

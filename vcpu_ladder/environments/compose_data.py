@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from vcpu_ladder.data import sqlite
 from vcpu_ladder.environments.compose_project import Project
-from vcpu_ladder.environments.docker import Container
+from vcpu_ladder.environments.container import Container
 from vcpu_ladder.environments.native_data import DATA_SEED, LiveData, Watcher
 from vcpu_ladder.postgres.connect import session
 from vcpu_ladder.postgres.plan import SeedPlan

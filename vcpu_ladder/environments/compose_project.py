@@ -15,7 +15,8 @@ from typing import Any
 
 from vcpu_ladder import paths
 from vcpu_ladder.environments.capacity import open_files_needed
-from vcpu_ladder.environments.docker import BUILD_S, COMPOSE_S, Container, Engine, containers
+from vcpu_ladder.environments.container import Container, containers
+from vcpu_ladder.environments.docker import BUILD_S, COMPOSE_S, Engine
 from vcpu_ladder.environments.host import Cpus, Ports
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.record import not_writable
