@@ -13,10 +13,13 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import yaml
 
 from services.api import effective
 from services.api.cgroup import Cgroup
 from tests.factory import stage
+from vcpu_ladder import paths
+from vcpu_ladder.doctor import PINNED_K6
 from vcpu_ladder.environments import choose, container, docker
 from vcpu_ladder.environments.compose_project import PASSWORD, password, project_name, read_version
 from vcpu_ladder.environments.compose_stack import overriding
@@ -26,6 +29,7 @@ from vcpu_ladder.environments.host import Cpus
 from vcpu_ladder.environments.native import NativeEnvironment
 from vcpu_ladder.environments.service import service_command, upstream_command
 from vcpu_ladder.errors import EnvironmentNotReady, UsageError
+from vcpu_ladder.postgres.cluster import MAJOR
 from vcpu_ladder.run.budget import spent
 
 
@@ -223,3 +227,16 @@ def test_a_counter_that_the_kernel_does_not_tell_is_left_out() -> None:
 def test_without_a_cgroup_of_its_own_there_is_no_budget_to_tell_of() -> None:
     assert spent([{"facts": {"cgroup": None}}], [_worker()]) == {}
     assert spent([_worker()], []) == {}
+
+
+def test_versions_stand_once_and_agree_with_what_native_runs_use() -> None:
+    text = (paths.HOME / "compose.yaml").read_text()
+    images = yaml.safe_load(text)["x-images"]
+    assert images["k6"] == f"grafana/k6:{PINNED_K6}"
+    assert images["postgres"].startswith(f"postgres:{MAJOR}.")
+    for name, image in images.items():
+        assert image.rpartition(":")[2][0] in "v0123456789", f"{name} has no exact tag"
+        assert text.count(image) == 1, f"{image} is written twice"
+    services = yaml.safe_load(text)["services"]
+    named = {service["image"] for service in services.values() if "image" in service}
+    assert named == set(images.values()) - {images["python"]}
