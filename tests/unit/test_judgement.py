@@ -123,8 +123,8 @@ def test_failures_that_a_stage_counts_stand_in_its_result() -> None:
         assert "9000 of 18000 requests failed" in errors.text
 
 
-@pytest.mark.parametrize(("connections", "ok"), [(11, True), (12, False)])
-def test_on_a_study_each_worker_may_keep_the_connection_that_proved_the_shops_pool(
+@pytest.mark.parametrize(("connections", "ok"), [(15, True), (16, False)])
+def test_on_a_study_each_worker_may_keep_the_connections_that_proved_the_shops_pool(
     connections: int, ok: bool
 ) -> None:
     samples = [{"phase": "measure", "rps": 300.0, "database_connections": connections}] * 30
