@@ -1,7 +1,7 @@
 """A ladder: a file of stages, each exactly one change from its parent, under one load.
 
-What a file may say is ``ladder_file.File``; everything it must not say is refused here, before anything starts,
-with the file, the stage and the key named.
+What a file may say is ``ladder_file.File``; everything it must not say is refused here, before anything
+starts, with the file, the stage and the key named.
 """
 
 from __future__ import annotations
