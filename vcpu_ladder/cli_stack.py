@@ -23,22 +23,22 @@ _OBSERVERS = {
     "prometheus": ("PROMETHEUS_PORT", "9090"),
     "postgres-exporter": None,
 }
+# Not Prometheus: by it a run knows the stack of `up` from what a killed run left.
+_OPTIONAL = ("grafana", "postgres-exporter")
 
 
 @stack.command("up")
 @ends_well
 def up_command(
-    without: Annotated[
-        list[str] | None, typer.Option(help="Leave out grafana, prometheus or postgres-exporter.")
-    ] = None,
+    without: Annotated[list[str] | None, typer.Option(help="Leave out grafana or postgres-exporter.")] = None,
 ) -> None:
     """Start the whole Compose stack: service, upstream, PostgreSQL, Prometheus and Grafana.
 
     Example: vcpu-ladder up
     """
-    unknown = sorted(set(without or ()) - set(_OBSERVERS))
+    unknown = sorted(set(without or ()) - set(_OPTIONAL))
     if unknown:
-        raise UsageError(f"--without {unknown[0]}: known are {', '.join(_OBSERVERS)}")
+        raise UsageError(f"--without {unknown[0]}: only {' and '.join(_OPTIONAL)} can be left out")
     watching = [name for name in _OBSERVERS if name not in (without or ())]
     with only_one():
         project = Project(Engine.find())

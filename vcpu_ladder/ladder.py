@@ -1,7 +1,7 @@
 """A ladder: a file of stages, each exactly one change from its parent, under one load.
 
-What a file may say is ``ladder_file.File``; everything it must not say is refused here, before anything
-starts, with the file, the stage and the key named.
+What a file may say is ``LadderFile``; everything it must not say is refused here, before anything starts,
+with the file, the stage and the key named.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vcpu_ladder.durations import parse_duration
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.knob import Value
 from vcpu_ladder.knobs import KNOBS
-from vcpu_ladder.ladder_file import Failures, File, PublishedIn, SizeIn
+from vcpu_ladder.ladder_file import Failures, LadderFile, PublishedIn, SizeIn
 from vcpu_ladder.load import LoadProfile
 from vcpu_ladder.sizes import Size, SizeName, sized
 
@@ -122,7 +122,7 @@ def ladders_in(folder: Path) -> list[Path]:
 def load_ladder(path: Path) -> Ladder:
     """Read and validate a ladder file. Raises UsageError: file, stage, key, and what is allowed."""
     try:
-        content = File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        content = LadderFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         known = ", ".join(other.stem for other in ladders_in(path.parent)) or "none"
         raise UsageError(
@@ -139,7 +139,7 @@ def load_ladder(path: Path) -> Ladder:
 @dataclass(frozen=True)
 class _Reader:
     path: Path
-    file: File
+    file: LadderFile
 
     def ladder(self) -> Ladder:
         profiles = self._profiles()

@@ -1,4 +1,4 @@
-"""What a ladder file may say, as a schema; ``ladder`` reads it and refuses what the schema cannot."""
+"""What a ladder file may say, key by key; ``ladder`` refuses what only the whole file shows to be wrong."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from vcpu_ladder.sizes import SizeName
 
 
-class Strict(BaseModel):
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 Failures = Literal["invalid", "counted"]
 
 
-class PublishedIn(Strict):
+class PublishedIn(_Strict):
     rps: Annotated[float, Field(gt=0)]
     source: str
     p50_ms: Annotated[float | None, Field(gt=0)] = None
@@ -26,7 +26,7 @@ class PublishedIn(Strict):
     threads: Annotated[int | None, Field(gt=0)] = None
 
 
-class StageIn(Strict):
+class StageIn(_Strict):
     title: str = ""
     why: Annotated[str, Field(min_length=1)]
     parent: str
@@ -35,7 +35,7 @@ class StageIn(Strict):
     failures: Failures | None = None
 
 
-class BaselineIn(Strict):
+class BaselineIn(_Strict):
     id: str
     title: str = ""
     why: Annotated[str, Field(min_length=1)]
@@ -44,7 +44,7 @@ class BaselineIn(Strict):
     failures: Failures | None = None
 
 
-class LoadIn(Strict):
+class LoadIn(_Strict):
     script: str
     model: Literal["closed", "open"]
     users: int = 1
@@ -57,16 +57,16 @@ class LoadIn(Strict):
     seed: int = 1
 
 
-class DataIn(Strict):
+class DataIn(_Strict):
     scale: float
 
 
-class ProfileIn(Strict):
+class ProfileIn(_Strict):
     p50_ms: float
     p99_ms: float
 
 
-class SizeIn(Strict):
+class SizeIn(_Strict):
     users: int | None = None
     ramp: str | None = None
     warmup: str | None = None
@@ -75,12 +75,12 @@ class SizeIn(Strict):
     knobs: dict[str, str | int] = {}
 
 
-class CurveIn(Strict):
+class CurveIn(_Strict):
     knob: str
     stages: Annotated[list[str], Field(min_length=2)]
 
 
-class File(Strict):
+class LadderFile(_Strict):
     title: str
     climb: list[str]
     repeats: Annotated[int, Field(ge=1, le=1000)] = 3

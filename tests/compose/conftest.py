@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from vcpu_ladder import paths
-from vcpu_ladder.environments.docker import Container, Engine, containers
+from vcpu_ladder.environments.container import Container, containers
+from vcpu_ladder.environments.docker import Engine
 from vcpu_ladder.environments.host import free_port
 
 PROJECT = "vcpu-ladder-test"

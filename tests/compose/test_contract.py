@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose.conftest import PROJECT
+from tests.compose.conftest import PROJECT, wait_for
 from tests.factory import stage
 from tests.unit.test_run_stage import FakeEnvironment
 from vcpu_ladder.environments.base import Environment
 from vcpu_ladder.environments.compose import ComposeEnvironment
-from vcpu_ladder.environments.docker import Engine, containers
+from vcpu_ladder.environments.container import containers
+from vcpu_ladder.environments.container_usage import EngineMeter, KernelMeter
+from vcpu_ladder.environments.docker import Engine
 from vcpu_ladder.environments.host import free_port
 from vcpu_ladder.environments.native import NativeEnvironment
 from vcpu_ladder.environments.processes import strays
@@ -93,6 +95,21 @@ def test_a_run_from_up_to_down(environment: Environment, tmp_path: Path) -> None
     assert after.service_rss_bytes > 10_000_000
     assert after.service_threads > 0
     environment.down()
+
+
+@pytest.mark.parametrize("environment", ["compose"], indirect=True)
+def test_the_engine_s_own_counters_serve_where_the_kernel_s_cannot_be_read(
+    environment: ComposeEnvironment, tmp_path: Path
+) -> None:
+    environment.prepare([STAGE], lambda progress: None)
+    environment.check_ready()
+    stack = environment.up(STAGE, "run-1", tmp_path / "logs", lambda text: None)
+    ours, engines = KernelMeter(int(stack.api.inspect()["State"]["Pid"])), EngineMeter(stack.api)
+    wait_for(lambda: engines.read().cpu_s > 0, "the engine's counters", 10)
+    kernel, engine = ours.read(), engines.read()
+    assert kernel.cpu_s == pytest.approx(engine.cpu_s, rel=0.2)
+    assert kernel.threads == pytest.approx(engine.threads, abs=2)
+    assert engine.rss_bytes > 10_000_000
 
 
 @REAL

@@ -13,18 +13,23 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import yaml
 
 from services.api import effective
 from services.api.cgroup import Cgroup
 from tests.factory import stage
-from vcpu_ladder.environments import choose, docker
+from vcpu_ladder import paths
+from vcpu_ladder.doctor import PINNED_K6
+from vcpu_ladder.environments import choose, container, docker
 from vcpu_ladder.environments.compose_project import PASSWORD, password, project_name, read_version
 from vcpu_ladder.environments.compose_stack import overriding
-from vcpu_ladder.environments.docker import End, Engine
+from vcpu_ladder.environments.container import End
+from vcpu_ladder.environments.docker import Engine
 from vcpu_ladder.environments.host import Cpus
 from vcpu_ladder.environments.native import NativeEnvironment
 from vcpu_ladder.environments.service import service_command, upstream_command
 from vcpu_ladder.errors import EnvironmentNotReady, UsageError
+from vcpu_ladder.postgres.cluster import MAJOR
 from vcpu_ladder.run.budget import spent
 
 
@@ -45,15 +50,15 @@ def test_the_engine_s_frames_are_taken_off_its_log() -> None:
     frames = b"".join(
         bytes([2, 0, 0, 0]) + len(text).to_bytes(4, "big") + text for text in (b"one\n", b"two\n")
     )
-    assert docker._without_headers(frames) == b"one\ntwo\n"
-    assert docker._without_headers(b"") == b""
+    assert container._without_headers(frames) == b"one\ntwo\n"
+    assert container._without_headers(b"") == b""
 
 
 @pytest.mark.parametrize("size", [0, 1, 512, 700_001])
 def test_a_file_travels_as_a_tar_of_one_member_owned_by_the_service(tmp_path: Path, size: int) -> None:
     source = tmp_path / "source"
     source.write_bytes(bytes(range(256)) * (size // 256) + b"x" * (size % 256))
-    with tarfile.open(fileobj=io.BytesIO(b"".join(docker._tar(source, "shop.sqlite", 10001)))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(container._tar(source, "shop.sqlite", 10001)))) as archive:
         (member,) = archive.getmembers()
         content = archive.extractfile(member)
         assert content is not None
@@ -222,3 +227,16 @@ def test_a_counter_that_the_kernel_does_not_tell_is_left_out() -> None:
 def test_without_a_cgroup_of_its_own_there_is_no_budget_to_tell_of() -> None:
     assert spent([{"facts": {"cgroup": None}}], [_worker()]) == {}
     assert spent([_worker()], []) == {}
+
+
+def test_versions_stand_once_and_agree_with_what_native_runs_use() -> None:
+    text = (paths.HOME / "compose.yaml").read_text()
+    images = yaml.safe_load(text)["x-images"]
+    assert images["k6"] == f"grafana/k6:{PINNED_K6}"
+    assert images["postgres"].startswith(f"postgres:{MAJOR}.")
+    for name, image in images.items():
+        assert image.rpartition(":")[2][0] in "v0123456789", f"{name} has no exact tag"
+        assert text.count(image) == 1, f"{image} is written twice"
+    services = yaml.safe_load(text)["services"]
+    named = {service["image"] for service in services.values() if "image" in service}
+    assert named == set(images.values()) - {images["python"]}

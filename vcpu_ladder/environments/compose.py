@@ -13,9 +13,10 @@ from typing import Any
 
 from vcpu_ladder import paths
 from vcpu_ladder.environments import compose_data
-from vcpu_ladder.environments.compose_project import RUN_SERVICES, Project, read_version
+from vcpu_ladder.environments.compose_project import BUILT, RUN_SERVICES, Project, read_version
 from vcpu_ladder.environments.compose_stack import ComposeStack, create, overriding, write_logs
-from vcpu_ladder.environments.docker import Container, Engine
+from vcpu_ladder.environments.container import Container
+from vcpu_ladder.environments.docker import Engine
 from vcpu_ladder.environments.host import free_port, port_is_free
 from vcpu_ladder.environments.native_data import LiveData
 from vcpu_ladder.environments.processes import answers
@@ -78,7 +79,7 @@ class ComposeEnvironment:
             )
         self.project.split(1)
         if not self._images:
-            self._build()
+            self._build(["k6"])
         self._kept = self.project.kept_up()
         if self._kept:
             self.project.remove(*RUN_SERVICES)  # the service of `make up` makes room for the run's
@@ -91,12 +92,12 @@ class ComposeEnvironment:
                     next_command=f"set {variable} to a free port, for example {variable}={free_port()}",
                 )
 
-    def _build(self) -> None:
+    def _build(self, fetched: Sequence[str]) -> None:
         """Images of ours from this checkout, the others fetched; what they are goes into the record."""
         config = self.project.config()
-        self.project.fetch(["k6", "postgres"], config)
+        self.project.fetch(fetched, config)
         self.project.build()
-        for service in ("api", "mock", "k6", "postgres"):
+        for service in (*BUILT, *fetched):
             name = self.project.image_of(service, config)
             found = self.engine.image(name) or {}
             self._images[service] = {"name": name, "id": str(found.get("Id", ""))[:19]}
@@ -112,7 +113,8 @@ class ComposeEnvironment:
             self.project.require_open_files(stage)
         kept = self.project.kept_up()
         on_progress(Progress("images of compose.yaml: fetched or built where they are not there"))
-        self._build()
+        on_postgres = any(stage.knobs["database"] == "postgres" for stage in stages)
+        self._build(["k6", "postgres"] if on_postgres else ["k6"])
         self.project.share_cpus(self.project.split(1), pinned=True, budget=1)
         try:
             compose_data.prepare(stages, self.project, self.data, on_progress)
@@ -130,25 +132,25 @@ class ComposeEnvironment:
         if self.engine.on_this_kernel:
             cpus.leave_the_service_alone()
         self.project.share_cpus(cpus, pinned, budget)
+        self._of_the_run = {
+            "service_cpus": list(cpus.service) if pinned else sorted((*cpus.service, *cpus.others)),
+            "budget": "quota and cpuset" if pinned else "quota",
+        }
         postgres = self._postgres(stage)
         data = self._open.enter_context(compose_data.live_data(stage, self.project, tell))
         live = LiveView(_PROMETHEUS) if "prometheus" in (self._kept or ()) else None
 
-        override = folder / "compose.json"
-        override.write_text(overriding(self._services(stage, run_id, data)))
-        self.project.start("mock", override=override)
+        mock = self._mock(stage, folder)
+        override = folder / "compose-api.json"
+        override.write_text(overriding({"api": self._service(stage, run_id, data, mock)}))
         create(self.project, override, "api", data.variables)
-        (api,), (mock,) = self.project.containers("api"), self.project.containers("mock")
-        mock.watch()
+        (api,) = self.project.containers("api")
         if postgres is None:
             compose_data.copy_sqlite(stage, self.data, api)
         api.start()
         self._wait_for_service(api, start_deadline_s(stage))
-        limit = int(api.inspect()["HostConfig"]["Memory"])
-        self._of_the_run = {
-            "service_cpus": list(cpus.service) if pinned else sorted((*cpus.service, *cpus.others)),
-            "budget": "quota and cpuset" if pinned else "quota",
-            "memory_limit_bytes": limit,
+        self._of_the_run |= {
+            "memory_limit_bytes": int(api.inspect()["HostConfig"]["Memory"]),
             "live_view": live is not None,
             "data": data.facts,
         }
@@ -163,23 +165,30 @@ class ComposeEnvironment:
         container.watch()
         return container
 
-    def _services(self, stage: ResolvedStage, run_id: str, data: LiveData) -> dict[str, Any]:
-        """What this run adds to compose.yaml: the service's and the upstream's commands and settings."""
-        variables = {
-            **{KNOBS[name].variable: str(value) for name, value in stage.knobs.items()},
-            **run_labels(stage, run_id),
-            # By name alone: this lies with the results, and Compose takes the value from its environment.
-            **dict.fromkeys(data.variables),
-        }
+    def _mock(self, stage: ResolvedStage, folder: Path) -> Container:
+        override = folder / "compose-mock.json"
+        override.write_text(
+            overriding({"mock": {"command": upstream_command(stage, "python", "0.0.0.0", 9000)}})
+        )
+        self.project.start("mock", override=override)
+        (mock,) = self.project.containers("mock")
+        mock.watch()
+        return mock
+
+    def _service(self, stage: ResolvedStage, run_id: str, data: LiveData, mock: Container) -> dict[str, Any]:
+        """What this run adds to compose.yaml's service: its command and settings."""
         return {
-            "api": {
-                "command": service_command(stage, "python", "0.0.0.0", 8000),
-                "environment": variables,
-                "healthcheck": {
-                    "disable": True
-                },  # it would spend the service's own CPU while that is measured
+            "command": service_command(stage, "python", "0.0.0.0", 8000),
+            "environment": {
+                **{KNOBS[name].variable: str(value) for name, value in stage.knobs.items()},
+                **run_labels(stage, run_id),
+                # By address: a name would be asked of the engine for each new connection.
+                "API_UPSTREAM_URL": f"http://{mock.address()}:9000",
+                # By name alone: this lies with the results, and Compose knows the values.
+                **dict.fromkeys(data.variables),
             },
-            "mock": {"command": upstream_command(stage, "python", "0.0.0.0", 9000)},
+            # It would spend the service's own CPU while that is measured.
+            "healthcheck": {"disable": True},
         }
 
     def _wait_for_service(self, api: Container, deadline_s: float) -> None:
@@ -203,6 +212,12 @@ class ComposeEnvironment:
         if self._kept is None:
             return
         kept, self._kept = self._kept, None
+        # An engine that went away took the containers along, or the next check finds them: the record of
+        # this run must be written all the same.
+        with suppress(EnvironmentNotReady):
+            self._end(kept)
+
+    def _end(self, kept: set[str]) -> None:
         if self._folder is not None:
             with suppress(OSError, EnvironmentNotReady):
                 write_logs(self.project.containers(), self._folder)

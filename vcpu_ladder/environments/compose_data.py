@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from vcpu_ladder.data import sqlite
 from vcpu_ladder.environments.compose_project import Project
-from vcpu_ladder.environments.docker import Container
+from vcpu_ladder.environments.container import Container
 from vcpu_ladder.environments.native_data import DATA_SEED, LiveData, Watcher
 from vcpu_ladder.postgres.connect import session
 from vcpu_ladder.postgres.plan import SeedPlan
@@ -120,7 +120,8 @@ def live_data(stage: ResolvedStage, project: Project, tell: Callable[[str], None
     # In before the service's pools: the session that counts them must not be the one turned away.
     watcher = Watcher(server.url())
     try:
-        url = project.postgres_url(report.database, inside=True)
+        (container,) = project.containers("postgres")
+        url = project.postgres_url(report.database, f"{container.address()}:5432")
         yield LiveData({"API_DATABASE_URL": url}, facts, server, watcher)
     finally:
         watcher.close()

@@ -15,9 +15,11 @@ from typing import Any
 
 from vcpu_ladder import paths
 from vcpu_ladder.environments.capacity import open_files_needed
-from vcpu_ladder.environments.docker import BUILD_S, COMPOSE_S, Container, Engine, containers
+from vcpu_ladder.environments.container import Container, containers
+from vcpu_ladder.environments.docker import BUILD_S, COMPOSE_S, Engine
 from vcpu_ladder.environments.host import Cpus, Ports
 from vcpu_ladder.errors import EnvironmentNotReady
+from vcpu_ladder.record import not_writable
 from vcpu_ladder.resolve import ResolvedStage
 
 FILE = paths.HOME / "compose.yaml"
@@ -63,11 +65,15 @@ class Project:
     variables: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._password = password(paths.HOME / ".env")
+        path = paths.HOME / ".env"
+        try:
+            self._password = password(path)
+        except OSError as error:
+            raise not_writable(path, error) from None
 
-    def postgres_url(self, database: str = "postgres", inside: bool = False) -> str:
-        """With password: from this machine, or from inside the project's network."""
-        place = "postgres:5432" if inside else f"127.0.0.1:{self.ports.postgres}"
+    def postgres_url(self, database: str = "postgres", place: str = "") -> str:
+        """With password: from this machine, or from ``place`` as the project's network knows it."""
+        place = place or f"127.0.0.1:{self.ports.postgres}"
         return f"postgresql://postgres:{self._password}@{place}/{database}"
 
     def split(self, budget: int) -> Cpus:

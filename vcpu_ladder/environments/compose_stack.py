@@ -10,8 +10,8 @@ from typing import Any
 
 from vcpu_ladder.environments.base import Activity, Usage
 from vcpu_ladder.environments.compose_project import Project
+from vcpu_ladder.environments.container import Container
 from vcpu_ladder.environments.container_usage import Meter, Spent, meter
-from vcpu_ladder.environments.docker import Container
 from vcpu_ladder.environments.host import Cpus
 from vcpu_ladder.environments.native_data import LiveData
 from vcpu_ladder.environments.processes import cpus_seconds

@@ -16,7 +16,7 @@ import httpx
 import psutil
 
 from services.api.cgroup import cgroup_of
-from vcpu_ladder.environments.docker import Container
+from vcpu_ladder.environments.container import Container
 from vcpu_ladder.errors import EnvironmentNotReady
 
 
