@@ -183,6 +183,7 @@ LIMITS: tuple[Limit, ...] = (
         lambda run: (
             f"the loop was blocked: {run.value('samples_unanswered'):.0f} of {run.value('samples'):.0f} "
             "samples got no answer"
+            + (f", and it woke {lag:.0f} ms late" if (lag := run.value("loop_lag_ms")) >= 1 else "")
         ),
         _loop_ceiling,
     ),

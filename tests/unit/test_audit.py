@@ -154,6 +154,17 @@ def test_a_file_that_cannot_be_meant_is_refused(tmp_path: Path, row: str, compla
         load_figures(file)
 
 
+def test_names_and_notes_do_not_break_a_table(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[studies."a/b".rows]\none = { rps = 1 }\n', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"studies\.a/b.*should match pattern"):
+        load_figures(file)
+    seen = '{ name = "mine", s = 1, seen = "a|b" }'
+    file.write_text(MINE.format(row=f"rps = 10, timeouts = [{seen}]"), encoding="utf-8")
+    studies = load_figures(file)
+    assert "a\\|b" in FORMATS["markdown"](studies, judge(studies))
+
+
 def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("[studies.mine]\nrows = {}\n", encoding="utf-8")

@@ -16,6 +16,9 @@ from vcpu_ladder.errors import UsageError
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1)]
+_Users = Annotated[int, Field(ge=1, le=10_000_000)]
+# A row is known as study/row, in tables too.
+_Name = Annotated[str, Field(pattern=r"^[^/|\n]+$")]
 
 
 class _Strict(BaseModel):
@@ -40,7 +43,7 @@ class Row(_Strict):
     loop for ``blocks_ms``, holds a connection for ``hold_ms`` and costs ``cpu_ms`` of CPU.
     """
 
-    users: _Count | None = None
+    users: _Users | None = None
     ramp_s: _NotNegative = 0.0
     load_s: _Positive | None = None
     drain_s: _NotNegative = 0.0
@@ -86,12 +89,12 @@ class _StudyIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     title: str = ""
     shared: dict[str, Any] = {}
-    rows: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    rows: Annotated[dict[_Name, dict[str, Any]], Field(min_length=1)]
 
 
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
-    studies: Annotated[dict[str, _StudyIn], Field(min_length=1)]
+    studies: Annotated[dict[_Name, _StudyIn], Field(min_length=1)]
 
 
 def load_figures(path: Path) -> dict[str, Study]:

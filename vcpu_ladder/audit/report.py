@@ -62,7 +62,7 @@ HEAD = ("Row", "Users", "RPS", "Verdict", "Limit", "Arithmetic")
 
 def markdown_study(title: str, rows: Sequence[Judged]) -> str:
     lines = [f"### {title}", "", "| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
-    lines += ["| " + " | ".join(line(judged)) + " |" for judged in rows]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in line(judged)) + " |" for judged in rows]
     notes = [f"- {text}" for judged in rows for text in details(judged)]
     return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
 

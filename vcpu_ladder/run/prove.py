@@ -23,6 +23,8 @@ from vcpu_ladder.resolve import ResolvedStage
 # Connections are not spread evenly over workers that share a socket: ask in bursts until all were seen.
 _BURST = 32
 _DEADLINE_S = 10.0
+# The first worker answers while the others, on the same CPU, may still be starting.
+_DEADLINE_A_WORKER_S = 2.0
 # After the last new worker, so many more bursts must bring no further one.
 _QUIET_BURSTS = 3
 
@@ -31,14 +33,14 @@ _QUIET_BURSTS = 3
 _UNPINNED = {"cpus": None, "pinning": "none"}
 
 
-def see_workers(service_url: str, expected: int, deadline_s: float = _DEADLINE_S) -> list[dict[str, Any]]:
+def see_workers(service_url: str, expected: int, deadline_s: float | None = None) -> list[dict[str, Any]]:
     """``GET /effective`` of every worker that answers, by pid: as many as there are, not as expected.
 
     Raises EnvironmentNotReady when none answers.
     """
     seen: dict[int, dict[str, Any]] = {}
     quiet = 0
-    ends = time.monotonic() + deadline_s
+    ends = time.monotonic() + (deadline_s or _DEADLINE_S + _DEADLINE_A_WORKER_S * expected)
     last_error = "no answer"
     with ThreadPoolExecutor(_BURST) as pool:
         while time.monotonic() < ends and not (len(seen) >= expected and quiet >= _QUIET_BURSTS):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,8 +17,7 @@ class RequestLog(BaseHTTPMiddleware):
         response = await call_next(request)
         if request.url.path not in OWN_PATHS:
             THREADS.look()
-            sys.stdout.write(
-                f"{request.method} {request.url.path} {response.status_code} "
-                f"threads {THREADS.alive} created {THREADS.created}\n"
-            )
+            line = f"{request.method} {request.url.path} {response.status_code}"
+            # Flushed, as Python's logging does for each record.
+            print(f"{line} threads {THREADS.alive} created {THREADS.created}", flush=True)
         return response
