@@ -90,7 +90,7 @@ def record(
             "phases_s": {"load": 45.0},
             "status": "ok",
             "figures": figures(rps),
-            "samples": {"service_cpu_ratio": 0.98},
+            "samples": {"service_cpu_ratio": 0.98, "threads_alive": 1.0, "threads_created": 2.0},
             "limit": LimitResult(
                 name="cpu",
                 saturation_ratio=0.98,

@@ -9,106 +9,11 @@ Standard library only: the service's image carries this module.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from services.api.sqlite_profiles import SQLITE_PROFILES, reported_pragmas
-from services.api.studies.catalog import ENDPOINTS, SHOP, study_kinds
+from services.api.studies.catalog import ENDPOINTS, SHOP
 from services.mock.profiles import PROFILES as UPSTREAM_PROFILES
-from vcpu_ladder.knob import Knob, Knobs, Proof, Value
-
-
-def _needs(knob: str, values: tuple[str, ...], reason: str) -> Callable[[Knobs], str | None]:
-    return lambda knobs: None if knobs[knob] in values else reason.format(value=knobs[knob])
-
-
-_DIALECT = {"sqlite": "sqlite", "postgres": "postgresql"}
-_BARE = {"asyncpg": 10, "psycopg": 4}
-"""Drivers used without SQLAlchemy, and how many connections their own pools have by default."""
-
-
-def _driver(knobs: Knobs) -> str:
-    awaiting = knobs["handlers"] == "async"
-    if knobs["driver"] in _BARE:
-        return str(knobs["driver"])
-    if knobs["database"] == "sqlite":
-        return "sqlalchemy+aiosqlite" if awaiting else "sqlalchemy+pysqlite"
-    if knobs["driver"] == "sqlalchemy-asyncpg":
-        return "sqlalchemy+asyncpg"
-    return "sqlalchemy+psycopg"
-
-
-def _driver_clash(knobs: Knobs) -> str | None:
-    if knobs["driver"] != "sqlalchemy" and knobs["database"] == "sqlite":
-        return "this driver speaks PostgreSQL only: it needs database = postgres"
-    if "asyncpg" in str(knobs["driver"]) and knobs["handlers"] != "async":
-        return "asyncpg only awaits: it needs handlers = async"
-    if knobs["driver"] == "asyncpg" and knobs["pool"] == "null":
-        return "asyncpg's own pool cannot be switched off: it needs another pool"
-    return None
-
-
-def _pool_class(knobs: Knobs) -> str:
-    awaiting = "Async" if knobs["handlers"] == "async" else ""
-    if knobs["driver"] == "asyncpg":
-        return "asyncpg.Pool"
-    if knobs["driver"] == "psycopg":
-        return f"{awaiting}{'Null' if knobs['pool'] == 'null' else ''}ConnectionPool"
-    if knobs["pool"] == "null":
-        return "NullPool"
-    return "AsyncAdaptedQueuePool" if knobs["handlers"] == "async" else "QueuePool"
-
-
-def _pool_shape(knob: str, library_default: int) -> Callable[[Knobs], object]:
-    def expected(knobs: Knobs) -> object:
-        if _names(knobs, knob):  # the study's own pools
-            return knobs[knob]
-        if knobs["driver"] in _BARE:
-            # Their pools have one bound, and it shows as the size.
-            if knob == "pool_overflow" or knobs["pool"] == "null":
-                return None
-            if knobs["pool"] == "default":
-                return _BARE[str(knobs["driver"])]
-            return int(knobs["pool_size"]) + int(knobs["pool_overflow"])
-        if knobs["pool"] == "null":
-            return None
-        return library_default if knobs["pool"] == "default" else knobs[knob]
-
-    return expected
-
-
-def _client_class(knobs: Knobs) -> str:
-    if knobs["http_client"] == "aiohttp":
-        return "aiohttp.client.ClientSession"
-    return "httpx.AsyncClient" if knobs["handlers"] == "async" else "httpx.Client"
-
-
-def _routes(knobs: Knobs) -> dict[str, str]:
-    endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
-    return study_kinds(endpoint.study) if endpoint else {}
-
-
-def _on(study: str, knob: str, otherwise: Value | None = None) -> Callable[[Knobs], object]:
-    """What a study's knob must show there, and elsewhere."""
-
-    def expected(knobs: Knobs) -> object:
-        endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
-        return knobs[knob] if endpoint is not None and endpoint.study == study else otherwise
-
-    return expected
-
-
-def _names(knobs: Knobs, knob: str) -> bool:
-    endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
-    return endpoint is not None and knob in endpoint.knobs
-
-
-def _needs_postgres(knobs: Knobs) -> str | None:
-    if _names(knobs, "database") and knobs["database"] != "postgres":
-        return "this study's statements are PostgreSQL's: it needs database = postgres"
-    return None
-
-
-_POOL_IDLE = "pool = {value} has no size to set here; use pool = queue"
+from vcpu_ladder import knob_rules as rules
+from vcpu_ladder.knob import Knob, Knobs, Proof
 
 KNOBS: dict[str, Knob] = {
     knob.name: knob
@@ -119,8 +24,8 @@ KNOBS: dict[str, Knob] = {
             (SHOP, *ENDPOINTS),
             "",
             "what the load calls: the shop's weighted mix, or one path of a published study",
-            Proof("endpoint", _routes),
-            clash=_needs_postgres,
+            Proof("endpoint", rules.routes),
+            clash=rules.needs_postgres,
             scope="service",
         ),
         Knob(
@@ -129,7 +34,7 @@ KNOBS: dict[str, Knob] = {
             (0, 35),
             "n",
             "the simulation study's recursion: which Fibonacci number a request computes",
-            Proof("fib", lambda knobs: knobs["fib"] if _names(knobs, "fib") else None),
+            Proof("fib", lambda knobs: knobs["fib"] if rules.endpoint_names(knobs, "fib") else None),
             scope="study",
         ),
         Knob(
@@ -148,7 +53,7 @@ KNOBS: dict[str, Knob] = {
             "threads a worker",
             "tokens of AnyIO's default limiter, on which def handlers run; 40 is FastAPI's own",
             Proof("threads", lambda knobs: knobs["threads"]),
-            _needs("handlers", ("sync",), "handlers = {value} runs no handler on threads"),
+            rules.needs("handlers", ("sync",), "handlers = {value} runs no handler on threads"),
         ),
         Knob(
             "server",
@@ -174,7 +79,7 @@ KNOBS: dict[str, Knob] = {
             ("sqlite", "postgres"),
             "",
             "where the shop is: a SQLite file, or a PostgreSQL server",
-            Proof("database", lambda knobs: _DIALECT[str(knobs["database"])]),
+            Proof("database", lambda knobs: rules.DIALECT[str(knobs["database"])]),
         ),
         Knob(
             "driver",
@@ -183,8 +88,8 @@ KNOBS: dict[str, Knob] = {
             "",
             "sqlalchemy: over sqlite3 or aiosqlite, on PostgreSQL over psycopg; the others: SQLAlchemy over "
             "asyncpg, bare asyncpg, bare psycopg with psycopg_pool",
-            Proof("driver", _driver),
-            clash=_driver_clash,
+            Proof("driver", rules.driver),
+            clash=rules.driver_clash,
         ),
         Knob(
             "prepared",
@@ -195,7 +100,9 @@ KNOBS: dict[str, Knob] = {
             Proof(
                 "prepared", lambda knobs: None if knobs["database"] == "sqlite" else knobs["prepared"] == "on"
             ),
-            _needs("database", ("postgres",), "database = {value} has no prepared statements to switch off"),
+            rules.needs(
+                "database", ("postgres",), "database = {value} has no prepared statements to switch off"
+            ),
         ),
         Knob(
             "sqlite",
@@ -208,7 +115,7 @@ KNOBS: dict[str, Knob] = {
                 "sqlite",
                 lambda knobs: reported_pragmas(str(knobs["sqlite"])) if knobs["database"] == "sqlite" else {},
             ),
-            _needs("database", ("sqlite",), "database = {value} has no PRAGMAs"),
+            rules.needs("database", ("sqlite",), "database = {value} has no PRAGMAs"),
         ),
         Knob(
             "pool",
@@ -217,7 +124,7 @@ KNOBS: dict[str, Knob] = {
             "",
             "default: what SQLAlchemy picks for the driver; null: a connection a session; "
             "queue: a queue pool of pool_size + pool_overflow",
-            Proof("pool", _pool_class),
+            Proof("pool", rules.pool_class),
         ),
         Knob(
             "pool_size",
@@ -225,8 +132,8 @@ KNOBS: dict[str, Knob] = {
             (1, 500),
             "connections a worker",
             "connections kept by pool = queue",
-            Proof("pool_size", _pool_shape("pool_size", 5)),
-            _needs("pool", ("queue",), _POOL_IDLE),
+            Proof("pool_size", rules.pool_shape("pool_size", 5)),
+            rules.needs("pool", ("queue",), rules.POOL_IDLE),
         ),
         Knob(
             "pool_overflow",
@@ -235,8 +142,8 @@ KNOBS: dict[str, Knob] = {
             "connections a worker",
             "connections pool = queue may open beyond pool_size; a bare driver's pool "
             "has one bound, the sum of both",
-            Proof("pool_overflow", _pool_shape("pool_overflow", 10)),
-            _needs("pool", ("queue",), _POOL_IDLE),
+            Proof("pool_overflow", rules.pool_shape("pool_overflow", 10)),
+            rules.needs("pool", ("queue",), rules.POOL_IDLE),
         ),
         Knob(
             "hold",
@@ -253,7 +160,7 @@ KNOBS: dict[str, Knob] = {
             ("httpx", "aiohttp"),
             "",
             "client of the upstream, one a worker, connections unlimited; httpx blocks under sync handlers",
-            Proof("http_client", _client_class),
+            Proof("http_client", rules.client_class),
             clash=lambda knobs: (
                 "aiohttp only awaits: it needs handlers = async"
                 if knobs["http_client"] == "aiohttp" and knobs["handlers"] != "async"
@@ -305,7 +212,7 @@ KNOBS: dict[str, Knob] = {
             (10, 60_000),
             "ms",
             "length of each of the three tasks of the tasks study",
-            Proof("task_ms", _on("tasks", "task_ms")),
+            Proof("task_ms", rules.on("tasks", "task_ms")),
             scope="study",
         ),
         Knob(
@@ -314,7 +221,7 @@ KNOBS: dict[str, Knob] = {
             ("request", "reused"),
             "",
             "the HTTP I/O study's client of the upstream: made for each request, or once a worker",
-            Proof("upstream_client", _on("http-io", "upstream_client")),
+            Proof("upstream_client", rules.on("http-io", "upstream_client")),
             scope="study",
         ),
         Knob(
@@ -323,7 +230,7 @@ KNOBS: dict[str, Knob] = {
             ("off", "on"),
             "",
             "the HTTP I/O study's logging middleware, which tells the threads alive and created",
-            Proof("request_log", _on("http-io", "request_log", "off")),
+            Proof("request_log", rules.on("http-io", "request_log", "off")),
             scope="study",
         ),
         Knob(

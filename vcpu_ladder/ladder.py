@@ -1,6 +1,6 @@
 """A ladder: a file of stages, each exactly one change from its parent, under one load.
 
-What a file may say is ``_File``; everything it must not say is refused here, before anything starts,
+What a file may say is ``LadderFile``; everything it must not say is refused here, before anything starts,
 with the file, the stage and the key named.
 """
 
@@ -11,9 +11,9 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from services.mock.profiles import PROFILES, Profile
 from vcpu_ladder.data.scale import Scale
@@ -21,6 +21,7 @@ from vcpu_ladder.durations import parse_duration
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.knob import Value
 from vcpu_ladder.knobs import KNOBS
+from vcpu_ladder.ladder_file import Failures, LadderFile, PublishedIn, SizeIn
 from vcpu_ladder.load import LoadProfile
 from vcpu_ladder.sizes import Size, SizeName, sized
 
@@ -114,91 +115,6 @@ class Ladder:
         return chain
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-Failures = Literal["invalid", "counted"]
-
-
-class _PublishedIn(_Strict):
-    rps: Annotated[float, Field(gt=0)]
-    source: str
-    p50_ms: Annotated[float | None, Field(gt=0)] = None
-    p95_ms: Annotated[float | None, Field(gt=0)] = None
-    failed_ratio: Annotated[float | None, Field(ge=0, le=1)] = None
-    requests: Annotated[int | None, Field(gt=0)] = None
-    threads: Annotated[int | None, Field(gt=0)] = None
-
-
-class _StageIn(_Strict):
-    title: str = ""
-    why: Annotated[str, Field(min_length=1)]
-    parent: str
-    change: dict[str, str | int]
-    published: _PublishedIn | None = None
-    failures: Failures | None = None
-
-
-class _BaselineIn(_Strict):
-    id: str
-    title: str = ""
-    why: Annotated[str, Field(min_length=1)]
-    knobs: dict[str, str | int] = {}
-    published: _PublishedIn | None = None
-    failures: Failures | None = None
-
-
-class _LoadIn(_Strict):
-    script: str
-    model: Literal["closed", "open"]
-    users: int = 1
-    ramp: str = "0s"
-    rate: float = 1.0
-    max_users: int = 1000
-    warmup: str
-    measure: str
-    timeout: str = "60s"
-    seed: int = 1
-
-
-class _DataIn(_Strict):
-    scale: float
-
-
-class _ProfileIn(_Strict):
-    p50_ms: float
-    p99_ms: float
-
-
-class _SizeIn(_Strict):
-    users: int | None = None
-    ramp: str | None = None
-    warmup: str | None = None
-    measure: str | None = None
-    timeout: str | None = None
-    knobs: dict[str, str | int] = {}
-
-
-class _CurveIn(_Strict):
-    knob: str
-    stages: Annotated[list[str], Field(min_length=2)]
-
-
-class _File(_Strict):
-    title: str
-    climb: list[str]
-    repeats: Annotated[int, Field(ge=1, le=1000)] = 3
-    failures: Failures = "invalid"
-    load: _LoadIn
-    data: _DataIn
-    upstream_profiles: dict[str, _ProfileIn] = {}
-    sizes: dict[SizeName, _SizeIn] = {}
-    curves: dict[str, _CurveIn] = {}
-    baseline: _BaselineIn
-    stages: dict[str, _StageIn] = {}
-
-
 def ladders_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.toml"))
 
@@ -206,7 +122,7 @@ def ladders_in(folder: Path) -> list[Path]:
 def load_ladder(path: Path) -> Ladder:
     """Read and validate a ladder file. Raises UsageError: file, stage, key, and what is allowed."""
     try:
-        content = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        content = LadderFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         known = ", ".join(other.stem for other in ladders_in(path.parent)) or "none"
         raise UsageError(
@@ -223,7 +139,7 @@ def load_ladder(path: Path) -> Ladder:
 @dataclass(frozen=True)
 class _Reader:
     path: Path
-    file: _File
+    file: LadderFile
 
     def ladder(self) -> Ladder:
         profiles = self._profiles()
@@ -267,7 +183,7 @@ class _Reader:
             )
         return {**PROFILES, **own}
 
-    def _size(self, name: str, raw: _SizeIn, profiles: tuple[str, ...]) -> Size:
+    def _size(self, name: str, raw: SizeIn, profiles: tuple[str, ...]) -> Size:
         where = f"sizes.{name}"
         fields = {"ramp": "ramp_s", "warmup": "warmup_s", "measure": "measure_s", "timeout": "timeout_s"}
         load: dict[str, Any] = {} if raw.users is None else {"users": raw.users}
@@ -372,7 +288,7 @@ class _Reader:
                 at = stages[at.parent]
 
 
-def _published(raw: _PublishedIn | None) -> Published | None:
+def _published(raw: PublishedIn | None) -> Published | None:
     if raw is None:
         return None
     others = raw.model_dump(exclude={"rps", "source"}, exclude_none=True)

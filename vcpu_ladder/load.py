@@ -45,7 +45,8 @@ class LoadProfile:
         }
         for name, (value, low, high) in bounds.items():
             if not low <= value <= high:
-                raise ValueError(f"{name} = {value:g} is not allowed: {low:g} to {high:g}")
+                within = ", the warm-up, in which users start" if name == "ramp" else ""
+                raise ValueError(f"{name} = {value:g} is not allowed: {low:g} to {high:g}{within}")
 
     def variables(self) -> dict[str, str]:
         """The ``LADDER_*`` variables that ``k6/lib/config.js`` reads."""

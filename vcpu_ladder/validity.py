@@ -26,6 +26,7 @@ MAX_TIMER_ERROR_MS = 50.0
 MIN_COMPLETED = 100
 MAX_DRIFT = 0.25
 MIN_WORKER_SHARE = 0.5
+STILL_BUSY = "the service was still busy with what the load left behind: its knobs were not read again"
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,18 @@ def _memory(run: Evidence) -> tuple[bool, str]:
     return kills == 0, f"{kills} processes killed at the memory limit of {limit or 0:,} bytes"
 
 
+def _database_stayed(run: Evidence) -> tuple[bool, str]:
+    # A pool may wait such a thing out without one failed request: the throughput is then of another question.
+    seen = [
+        int(value) for sample in run.samples if (value := sample.get("database_interruptions")) is not None
+    ]
+    times = max(seen, default=0)
+    return (
+        times == 0,
+        f"the database server ended sessions {times} times" if times else "no session was ended",
+    )
+
+
 CHECKS: tuple[Check, ...] = (
     Check("errors", "invalid", _errors, "read logs/service.err; lower USERS, or fix what fails"),
     Check(
@@ -210,10 +223,16 @@ CHECKS: tuple[Check, ...] = (
         "proofs",
         "invalid",
         lambda run: (
-            run.proofs_after is None,
+            run.proofs_after is None or (run.proofs_after == STILL_BUSY and run.stage.stage.failures_count),
             run.proofs_after or "every knob still in force after the load",
         ),
         "a knob changed under load",
+    ),
+    Check(
+        "database server",
+        "invalid",
+        _database_stayed,
+        "the server crashed or was restarted during the run: read its log",
     ),
     Check("connections", "invalid", _connections, "the pools are not what was proven: that is a bug"),
     Check(

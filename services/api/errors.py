@@ -84,10 +84,19 @@ def add_error_handlers(app: FastAPI, meter: Meter) -> None:
             meter.database_unavailable += 1
         return _answer(503, "database unavailable: " + _first_line(error))
 
+    async def database_or_bug(request: Request, error: Exception) -> JSONResponse:
+        # Over asyncpg SQLAlchemy has one class for most of what the server says; asyncpg's own is beneath.
+        assert isinstance(error, sqlalchemy.exc.DBAPIError)
+        beneath = error.orig.__cause__ if error.orig else None
+        if error.connection_invalidated or isinstance(beneath, UNAVAILABLE):
+            return await database(request, error)
+        return await _bug(request, error)
+
     app.add_exception_handler(NotFoundError, _not_found)
     app.add_exception_handler(UpstreamFailedError, _upstream)
     for unavailable in UNAVAILABLE:
         app.add_exception_handler(unavailable, database)
+    app.add_exception_handler(sqlalchemy.exc.DBAPIError, database_or_bug)
     for exhausted in EXHAUSTED:
         app.add_exception_handler(exhausted, pool_exhausted)
     app.add_exception_handler(Exception, _bug)

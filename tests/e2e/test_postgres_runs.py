@@ -212,10 +212,12 @@ def test_a_server_killed_in_mid_run_is_recorded_and_the_service_recovers(
                 killer.thread.join()
             killer.server.stop()
     assert record.status == "invalid"
+    assert "the database server ended sessions" in (record.reason or "")
     assert record.environment["database_server"] == f"127.0.0.1:{killer.server.port}"
     assert record.figures is not None
-    assert {kind for kind, count in record.figures.failures.items() if count} == {"503"}
-    assert record.service_errors["database_unavailable"] > 0
+    assert {kind for kind, count in record.figures.failures.items() if count} <= {"503"}
+    if name != "psycopg":  # whose pool lets requests wait while it connects again
+        assert record.service_errors["database_unavailable"] > 0, record.reason
     assert not {"workers", "proofs"} & failed_checks(record), record.reason
     rates = (bench.results / "postgres" / name / record.run_id / "samples.csv").read_text().splitlines()
     assert len(rates) > 8

@@ -51,6 +51,8 @@ def served() -> Iterator[Callable[[str], str]]:
     for process in started:
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
+        assert process.stdout is not None
+        process.stdout.close()
     assert not strays(), "serve left processes behind"
 
 

@@ -1,50 +1,49 @@
-"""The sleep, HTTP I/O and tasks ladders for real: one short run of a stage of each, with few users."""
+"""The sleep, HTTP I/O and tasks ladders for real: one short run of a stage of each kind, with few users."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_native import Ladder
-from vcpu_ladder.environments.processes import strays
+from tests.e2e.test_studies import Bench, bench, served_well  # noqa: F401 - the fixture
+from vcpu_ladder.record import run_folder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 
-@pytest.fixture
-def ladder(tmp_path: Path) -> Iterator[Ladder]:
-    assert not strays(), "processes of another run are alive: these tests need the machine"
-    yield Ladder(tmp_path / "results")
-    assert not strays(), "a test left processes behind"
-
-
 @pytest.mark.parametrize(
-    ("stage", "warmup", "most_rps", "threads"),
+    ("name", "waits_s", "threads"),
     [
-        ("sleep/sync-mix-w16", "1s", 20, 40),
-        ("http-io/sync", "1s", 20, 40),
-        ("http-io/async-reused", "1s", 20, 1),
-        ("http-io/async-json", "1s", None, 40),
-        ("tasks/concurrent", "10s", 20, 1),
+        ("sleep/sync-mix-w16", 1.0, 40),
+        ("http-io/sync", 1.0, 40),
+        ("http-io/async-reused", 1.0, 0),
+        ("http-io/async-json", None, 40),
+        ("tasks/concurrent", 1.0, 0),
     ],
 )
 def test_a_stage_runs_is_proven_and_keeps_its_arithmetic(
-    stage: str, warmup: str, most_rps: float | None, threads: int, ladder: Ladder
+    name: str,
+    waits_s: float | None,
+    threads: int,
+    bench: Bench,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ended = ladder.run("run", stage, "--warmup", warmup, "--measure", "3s", "--users", "20")
-    assert ladder.went_well(ended.returncode), ended.stderr
-    (record,) = ladder.records()
-    assert all(proof["holds"] for proof in record["proofs"])
-    figures = record["figures"]
-    assert figures["wrong_bodies"] == figures["failed"] == 0
-    # 20 users of one second each; the file has no such wait.
-    assert figures["rps"] > 10
-    assert most_rps is None or figures["rps"] <= 1.1 * most_rps
-    # The service's own, and AnyIO's up to their limit. Sixteen workers tell their sum.
-    workers = record["knobs"]["workers"]
-    alive, created = record["samples"]["threads_alive"], record["samples"]["threads_created"]
-    assert workers <= alive <= created <= workers * (threads + 2)
-    if record["knobs"]["request_log"] == "on":
-        assert " threads " in (ladder.folder(record) / "logs" / "service.out").read_text()
+    record = bench.run(name, monkeypatch)
+    assert served_well(record)
+    figures = record.figures
+    assert figures is not None
+    assert figures.latency is not None
+    if waits_s is not None:
+        assert figures.latency.min_ms >= 1000 * waits_s
+        assert figures.completed <= 20 / waits_s * (figures.measure_s + waits_s)
+    # The main thread of each worker, and AnyIO's up to their limit.
+    workers = int(record.knobs["workers"])
+    alive, created = record.samples["threads_alive"], record.samples["threads_created"]
+    assert alive is not None
+    assert created is not None
+    assert workers <= alive <= created
+    assert alive <= workers * (threads + 1)
+    if record.knobs["request_log"] == "on":
+        folder: Path = run_folder(bench.results, record.ladder, record.stage, record.run_id)
+        assert " threads " in (folder / "logs" / "service.out").read_text()

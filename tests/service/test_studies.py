@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
 import threading
 import time
@@ -11,6 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import httpx
 import pytest
 from fastapi.testclient import TestClient
@@ -166,3 +168,16 @@ def test_threads_are_counted_alive_and_ever() -> None:
             thread.join()
     threads.look()
     assert (threads.alive, threads.created) == (alive, created + 6)
+
+
+def test_the_shops_own_database_threads_are_not_counted() -> None:
+    threads = Threads()
+    before = (threads.alive, threads.created)
+
+    async def connected() -> tuple[int, int, int]:
+        already = threading.active_count()
+        async with aiosqlite.connect(":memory:"):
+            threads.look()
+            return threads.alive, threads.created, threading.active_count() - already
+
+    assert asyncio.run(connected()) == (*before, 1)

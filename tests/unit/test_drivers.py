@@ -157,4 +157,5 @@ def test_a_session_that_the_server_ended_is_opened_anew(monkeypatch: pytest.Monk
     with pytest.raises(EnvironmentNotReady, match="ended a session: server closed the connection"):
         watcher.look()
     assert sessions[0].closed
-    assert watcher.look().idle == 1
+    seen = watcher.look()
+    assert (seen.idle, seen.interruptions) == (1, 1)

@@ -10,7 +10,7 @@ import pytest
 from tests.factory import POSTGRES, figures, stage
 from vcpu_ladder import paths
 from vcpu_ladder.limits import LIMITS, Observed, find_limit
-from vcpu_ladder.validity import CHECKS, Evidence, judge
+from vcpu_ladder.validity import CHECKS, STILL_BUSY, Evidence, judge
 
 SOUND: dict[str, Any] = {
     "generator_cpu_ratio": 0.3,
@@ -56,6 +56,14 @@ UNSOUND: dict[str, dict[str, Any]] = {
     "workers": {"workers_after": [1, 3]},
     "proofs": {"proofs_after": "threads: expected 40, the worker shows 1"},
     "completed": {"figures": figures(300, n=50)},
+    "database server": {
+        "stage": stage("pool-5", POSTGRES),
+        "samples": [
+            {**sample, "database_connections": 10, "database_interruptions": int(at > 20)}
+            for at, sample in enumerate(STEADY)
+        ],
+        "medians": {"pool_capacity": 10.0},
+    },
     "connections": {
         "stage": stage("pool-5", POSTGRES),
         "samples": [{**sample, "database_connections": 11} for sample in STEADY],
@@ -107,9 +115,23 @@ def test_failures_that_a_stage_counts_stand_in_its_result() -> None:
         replaced = evidence(stage=resolved, workers_before=[11, 12], workers_after=[11, 13])
         (workers,) = (result for result in judge(replaced) if result.name == "workers")
         assert workers.ok is ok
+        for told, fine in ((STILL_BUSY, ok), ("threads: expected 40", False)):
+            busy = evidence(stage=resolved, proofs_after=told)
+            assert [result.ok for result in judge(busy) if result.name == "proofs"] == [fine]
         gone = evidence(stage=resolved, workers_before=[11, 12], workers_after=[11])
         assert [result.ok for result in judge(gone) if result.name == "workers"] == [False]
         assert "9000 of 18000 requests failed" in errors.text
+
+
+@pytest.mark.parametrize(("connections", "ok"), [(11, True), (12, False)])
+def test_on_a_study_each_worker_may_keep_the_connection_that_proved_the_shops_pool(
+    connections: int, ok: bool
+) -> None:
+    samples = [{"phase": "measure", "rps": 300.0, "database_connections": connections}] * 30
+    resolved = stage("async-w1-fib15", paths.LADDERS / "simulation.toml")
+    run = evidence(stage=resolved, samples=samples, medians={"pool_capacity": 10.0})
+    (found,) = (result for result in judge(run) if result.name == "connections")
+    assert found.ok is ok
 
 
 def test_an_endpoint_without_upstream_needs_none_of_its_timers() -> None:

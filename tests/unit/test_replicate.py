@@ -20,7 +20,7 @@ from vcpu_ladder.ladder import Published, load_ladder
 from vcpu_ladder.machine import machine_facts, source_facts
 from vcpu_ladder.record import RECORD, RunRecord, load_records, run_folder, save
 from vcpu_ladder.replicate.plan import anchor, measured, published_ladders, published_stages, to_run
-from vcpu_ladder.replicate.table import compare_all, line, markdown
+from vcpu_ladder.replicate.table import compare_all, line, markdown, sentence
 from vcpu_ladder.replicate.verdict import Compared, served_rps, verdict
 from vcpu_ladder.run.stage import Job
 from vcpu_ladder.sizes import sized
@@ -75,6 +75,8 @@ def rung(
         (rung(3.7, 1.0, "threads = 80", "cpu"), "not reproduced"),
         (rung(3.7, 3.5, "workers = 6", "cpu"), "reproduced"),
         (rung(3.7, 3.5, impossible="1 > 0"), "cannot be"),
+        (rung(0.02, None, row=replace(ABOVE, rps=0.0)), "shape reproduced"),
+        (rung(3.7, None, row=replace(ABOVE, rps=0.0)), "invalid"),
         (rung(3.7, None, row=None), "not measured"),
         (rung(3.7, None, to_row=None), "not measured"),
         (rung(3.7, None, row=replace(ABOVE, valid=False)), "invalid"),
@@ -142,6 +144,9 @@ def test_the_table_is_of_one_setting_and_says_what_is_missing() -> None:
     assert {one.stage: verdict(one)[0] for one in of_main}["v2"] == "not measured"
     both = {one.stage: line(one) for one in compare_all(by_name(merge(records[:2])))}
     assert both["v2"][2:8] == ["69.6", "410", "v1", "× 41.4", "× 41", "reproduced"]
+    rungs = compare_all(by_name(merge(records[:2])))
+    assert sentence(rungs, "main/v2") == "reproduced: × 41.4 of v1 published, × 41 here"
+    assert sentence(rungs, "main/v3") == "not measured: no record"
     assert "| main | v2 | 69.6 | 410 | v1 | × 41.4 | × 41 | reproduced |" in markdown(
         compare_all(by_name(merge(records[:2])))
     )

@@ -13,13 +13,18 @@ from vcpu_ladder.resolve import ResolvedStage
 
 @dataclass(frozen=True)
 class Activity:
-    """The service's connections as the database server counts them, by worker pid and by state."""
+    """The service's connections as the database server counts them, by worker pid and by state.
+
+    ``interruptions`` counts how often the server has ended the session of whoever looks: it crashed or was
+    restarted.
+    """
 
     by_pid: dict[int, int]
     active: int
     idle: int
     idle_in_transaction: int
     waiting_for_locks: int
+    interruptions: int = 0
 
 
 @dataclass(frozen=True)

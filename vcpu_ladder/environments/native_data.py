@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -40,6 +40,7 @@ class Watcher:
         self._url = url
         self._lock = threading.Lock()
         self._session: Connection | None = connect(url)
+        self._interruptions = 0
 
     def look(self) -> Activity:
         """Raises EnvironmentNotReady while the server does not answer."""
@@ -49,8 +50,10 @@ class Watcher:
         try:
             if self._session is None:
                 self._session = connect(self._url)
-            return _counted(self._session.execute(_ACTIVITY, (CLIENT_PREFIX,)).fetchall())
+            seen = _counted(self._session.execute(_ACTIVITY, (CLIENT_PREFIX,)).fetchall())
+            return replace(seen, interruptions=self._interruptions)
         except psycopg.Error as error:
+            self._interruptions += 1
             self._close()
             raise EnvironmentNotReady(f"the database server ended a session: {error}") from None
         finally:

@@ -75,6 +75,15 @@ def line(rung: Compared) -> list[str]:
     ]
 
 
+def sentence(rungs: Sequence[Compared], name: str) -> str:
+    """``reproduced: × 6.09 of independent published, × 6.2 here``. Raises KeyError for no published rung."""
+    rung = {f"{one.ladder}/{one.stage}": one for one in rungs}[name]
+    found, why = verdict(rung)
+    if rung.ratio is None or rung.published_ratio is None:
+        return f"{found}: {why}"
+    return f"{found}: × {rung.published_ratio:.3g} of {rung.to} published, {show_ratio(rung.ratio)} here"
+
+
 def markdown(rungs: Sequence[Compared]) -> str:
     lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
     return "\n".join([*lines, *("| " + " | ".join(line(rung)) + " |" for rung in rungs)]) + "\n"

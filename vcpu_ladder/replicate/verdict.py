@@ -92,6 +92,14 @@ def _invalid(rung: Compared) -> str | None:
     return None
 
 
+def _nothing(rung: Compared) -> str | None:
+    """A rung that fails by what it shows may serve nothing at all: no ratio, and yet a result."""
+    collapsed = rung.row is not None and rung.row.valid and rung.row.rps == 0
+    if collapsed and rung.published_ratio is not None and math.log(rung.published_ratio) < -NO_CHANGE:
+        return "the same direction: here it served nothing"
+    return None
+
+
 def _first(rung: Compared) -> str | None:
     return "the others of its ladder are compared with it" if rung.to is None else None
 
@@ -144,6 +152,7 @@ def _no_room(rung: Compared) -> str | None:
 _RULES: tuple[tuple[Verdict, Callable[[Compared], str | None]], ...] = (
     ("cannot be", lambda rung: rung.impossible),
     ("not measured", _not_measured),
+    ("shape reproduced", _nothing),
     ("invalid", _invalid),
     ("first rung", _first),
     ("undecided", _undecided),

@@ -41,6 +41,7 @@ COLUMNS = (
     "database_idle",
     "database_idle_in_transaction",
     "database_waiting_for_locks",
+    "database_interruptions",
     "others_busy_ratio",
     "in_flight",
     "upstream_in_flight",
@@ -157,6 +158,7 @@ def _connections(seen: Activity | None) -> Sample:
         seen.idle,
         seen.idle_in_transaction,
         seen.waiting_for_locks,
+        seen.interruptions,
     )
     return dict(zip(_DATABASE_COLUMNS, values, strict=True))
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx
 
-from services.api.studies.catalog import ENDPOINTS
 from vcpu_ladder.environments.base import Environment, Stack
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted, LadderError, RunInvalid, Unproven
 from vcpu_ladder.events import Listener, Moment
@@ -40,12 +39,10 @@ from vcpu_ladder.run.correctness import check_correctness, errors_by_cause, requ
 from vcpu_ladder.run.drive import drive, load_variables
 from vcpu_ladder.run.prove import broken, prove, see_workers, upstream_in_force
 from vcpu_ladder.run.sample import Sample, medians, write_samples
-from vcpu_ladder.validity import Evidence, judge
+from vcpu_ladder.validity import STILL_BUSY, Evidence, judge
 
 # A service with a backlog of blocking requests answers only when it is through.
 _AFTER_LOAD_DEADLINE_S = 45.0
-# Connections are not spread evenly: one worker may have so many times its share of them.
-_UNEVEN = 3.0
 
 
 @dataclass(frozen=True)
@@ -207,8 +204,10 @@ def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> No
         (run.folder / "upstream.csv").write_text(log, encoding="utf-8")
     alive = set(stack.usage().service_pids)
     try:
-        deadline_s = _AFTER_LOAD_DEADLINE_S + _blocked_backlog_s(stage)
-        workers = see_workers(stack.service_url, int(stage.knobs["workers"]), deadline_s)
+        expected = int(stage.knobs["workers"])
+        workers = see_workers(stack.service_url, expected, _AFTER_LOAD_DEADLINE_S)
+        if stage.stage.failures_count and len(workers) < expected:
+            raise EnvironmentNotReady(f"{len(workers)} of {expected} workers answered")
         proofs = prove(stage, workers, run.upstream, run.pinned, stack.activity())
         run.proofs_after = broken(proofs)
         run.pids_after = [worker["pid"] for worker in workers]
@@ -219,16 +218,10 @@ def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> No
         }
         run.worker_requests = {pid: after[pid] - requests_before.get(pid, 0.0) for pid in sorted(after)}
     except (EnvironmentNotReady, httpx.HTTPError) as error:
-        run.proofs_after = f"after the load: {error or type(error).__name__}"
+        # A stage that fails by blocking its loops leaves them busy for longer than anybody waits.
+        busy = stage.stage.failures_count
+        run.proofs_after = STILL_BUSY if busy else f"after the load: {error or type(error).__name__}"
         run.pids_after = [worker["pid"] for worker in run.workers if worker["pid"] in alive]
-
-
-def _blocked_backlog_s(stage: ResolvedStage) -> float:
-    """Seconds that requests left behind by a load keep the event loops of a blocking endpoint busy."""
-    endpoint = ENDPOINTS.get(str(stage.knobs["endpoint"]))
-    if endpoint is None:
-        return 0.0
-    return _UNEVEN * stage.load.users * endpoint.blocks_s / int(stage.knobs["workers"])
 
 
 def _finish(run: _Run, status: Status, error: LadderError | None) -> RunRecord:

@@ -15,7 +15,7 @@ from vcpu_ladder.audit.judge import judge
 from vcpu_ladder.audit.report import as_markdown, rules_table
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.record import RunRecord
-from vcpu_ladder.replicate.table import compare_all, markdown
+from vcpu_ladder.replicate.table import compare_all, markdown, sentence
 from vcpu_ladder.summary.curve import curves
 from vcpu_ladder.summary.export import curve_table, digits, knobs_table, markdown_table, show_ratio, spread
 from vcpu_ladder.summary.merge import Row, by_name, merge
@@ -91,6 +91,7 @@ FIGURES: dict[str, Callable[..., str]] = {
     "notes": _notes,
     "p50": lambda book, name: digits(book.rows[name].p50_ms),
     "p95": lambda book, name: digits(book.rows[name].p95_ms),
+    "rung": lambda book, name: sentence(compare_all(book.rows), name),
     "replication": lambda book: "\n" + markdown(compare_all(book.rows)),
     "audit": _audit,
     "audit-rules": lambda book: "\n" + rules_table(),

@@ -40,6 +40,8 @@ CSV_COLUMNS = [
     "limit",
     "ceiling_rps",
     "cpu_ratio",
+    "threads_alive",
+    "threads_created",
     "published_rps",
     "published_p50_ms",
     "published_p95_ms",

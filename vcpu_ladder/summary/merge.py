@@ -89,6 +89,8 @@ class Row:
     latency_samples: int
     error_ratio: float | None
     cpu_ratio: float | None
+    threads_alive: float | None
+    threads_created: float | None
     ratio: Ratio | None
     ratio_to_root: Ratio | None
     limit: str | None
@@ -177,9 +179,9 @@ def _row(setting: Setting, runs: Sequence[RunRecord], groups: _Groups) -> Row:
         p99_ms=_percentile(valid, 99),
         latency_samples=sum(one.latency.n for one in figures if one.latency),
         error_ratio=_median([one.error_ratio for one in figures]),
-        cpu_ratio=_median(
-            [cpu for run in valid if (cpu := run.samples.get("service_cpu_ratio")) is not None]
-        ),
+        cpu_ratio=_sampled(valid, "service_cpu_ratio"),
+        threads_alive=_sampled(valid, "threads_alive"),
+        threads_created=_sampled(valid, "threads_created"),
         ratio=ratio(own, parent),
         ratio_to_root=ratio(own, blocks(root)) if last.parent else None,
         limit=limit.name if limit else None,
@@ -249,6 +251,11 @@ def _percentile(runs: Sequence[RunRecord], percentile: int) -> float | None:
     ]
     # Of all runs or none: the longer runs alone would be a biased choice.
     return _median(values) if len(values) == len(runs) else None
+
+
+def _sampled(runs: Sequence[RunRecord], column: str) -> float | None:
+    """Median over runs of what each run's samples showed."""
+    return _median([value for run in runs if (value := run.samples.get(column)) is not None])
 
 
 def _median(values: Sequence[float]) -> float | None:
