@@ -66,7 +66,8 @@ def _bring_up(project: Project, watching: list[str]) -> None:
     project.build()
     project.share_cpus(project.split(1), pinned=True, budget=1)
     _say("PostgreSQL and the upstream")
-    project.start("postgres", "mock", timeout_s=compose_data.UP_S)
+    compose_data.start_postgres(project)
+    project.start("mock")
     _say("the service, with the shop's data in SQLite")
     project.remove("api")
     project.compose("up", "--no-start", "--no-build", "--no-deps", "api")
@@ -95,7 +96,7 @@ def reset_command() -> None:
     with only_one():
         project = Project(Engine.find())
         compose_data.stop_postgres(project)
-        there = project.drop_volume("postgres-data")
+        there = project.drop_volume(compose_data.VOLUME)
     out.print(
         "PostgreSQL's volume is removed" if there else "there was no PostgreSQL volume", highlight=False
     )

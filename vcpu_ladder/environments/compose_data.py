@@ -23,6 +23,7 @@ SQLITE = PurePosixPath("/data/shop.sqlite")
 # Of the user in the service's image.
 _OWNER = 10001
 UP_S = 300.0
+VOLUME = "postgres-data"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,14 @@ class ComposeServer:
 
 def start_postgres(project: Project, settings: Path = MEASURE) -> Container:
     """The server with these settings, answering. Raises EnvironmentNotReady with its last words."""
-    project.start("postgres", timeout_s=UP_S, given={"POSTGRES_SETTINGS": settings.name})
+    there = project.has_volume(VOLUME)
+    try:
+        project.start("postgres", timeout_s=UP_S, given={"POSTGRES_SETTINGS": settings.name})
+    except BaseException:
+        if not there:  # a cluster that was left half made would be taken for a whole one
+            project.remove("postgres")
+            project.drop_volume(VOLUME)
+        raise
     (container,) = project.containers("postgres")
     return container
 

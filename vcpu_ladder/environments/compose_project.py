@@ -191,6 +191,9 @@ class Project:
         up = {one.service for one in self.containers()}
         return up if "prometheus" in up else set()
 
+    def has_volume(self, name: str) -> bool:
+        return self.engine.call("GET", f"/volumes/{self.name}_{name}").status_code == 200
+
     def drop_volume(self, name: str) -> bool:
         """Whether there was one. Raises EnvironmentNotReady: it is in use."""
         answer = self.engine.call("DELETE", f"/volumes/{self.name}_{name}")

@@ -60,7 +60,7 @@ class Engine:
 
     @cached_property
     def _client(self) -> httpx.Client:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=4)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         return httpx.Client(
             transport=httpx.HTTPTransport(uds=self.socket, limits=limits), base_url="http://docker" + _API
         )
@@ -105,7 +105,9 @@ class Engine:
 
     def ask(self, image: str, project: str, *command: str) -> str:
         """What a program of an image prints, without network, in a container that is gone after."""
-        guard = ["--rm", "--network", "none", "--label", f"{PROJECT}={project}", "--entrypoint", command[0]]
+        # Compose labels the images it builds; without a label of its own this would pass for the service.
+        labels = ["--label", f"{PROJECT}={project}", "--label", f"{SERVICE}=version"]
+        guard = ["--rm", "--network", "none", *labels, "--entrypoint", command[0]]
         return _output("run", *guard, image, *command[1:])
 
     def image(self, name: str) -> dict[str, Any] | None:
