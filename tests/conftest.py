@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,6 +15,17 @@ os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", _PROMETHEUS.name)
 # A shell that starts the suite in the background has it ignore Ctrl-C, and so every process that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_CPUS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
+
+@pytest.fixture(autouse=True)
+def every_cpu_again() -> Iterator[None]:
+    """A run leaves the service's CPU to it: the next test needs it back."""
+    yield
+    if _CPUS is not None:
+        os.sched_setaffinity(0, _CPUS)
 
 
 def pytest_unconfigure() -> None:

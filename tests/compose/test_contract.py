@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,14 +35,12 @@ def environment(
     for name in ("SERVICE_PORT", "UPSTREAM_PORT", "K6_API_PORT", "POSTGRES_PORT"):
         monkeypatch.setenv(name, str(free_port()))
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", PROJECT)
-    affinity = os.sched_getaffinity(0)
     made: dict[str, Environment] = {"fake": FakeEnvironment()}
     made["native"] = NativeEnvironment(data=tmp_path / "data")
     made["compose"] = ComposeEnvironment(engine, data=tmp_path / "data")
     chosen = made[request.param]
     yield chosen
     chosen.down()
-    os.sched_setaffinity(0, affinity)  # `up` moves the runner off the service's CPUs
     assert containers(engine, PROJECT) == []
     assert not strays()
 

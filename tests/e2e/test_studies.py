@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -53,15 +52,10 @@ class Bench:
             self.bodies[name] = body
             return told(of, body + spoil)
 
-        cpus = os.sched_getaffinity(0)
-        try:
-            with monkeypatch.context() as patch, only_one():
-                patch.setattr(steps, "load_variables", keep)
-                self.environment.prepare([stage], quiet)
-                return run_stage(Job(stage, self.results, "c1"), self.environment, Silent())
-        finally:
-            # A run leaves the service's CPU to it: the tests after this one need both again.
-            os.sched_setaffinity(0, cpus)
+        with monkeypatch.context() as patch, only_one():
+            patch.setattr(steps, "load_variables", keep)
+            self.environment.prepare([stage], quiet)
+            return run_stage(Job(stage, self.results, "c1"), self.environment, Silent())
 
 
 @pytest.fixture(scope="module")
