@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 from httpx import Request, Response
 
-from services.api.app import make_app
-from services.api.settings import Settings
-from services.api.studies.catalog import ENDPOINTS, SHOP, study_kinds
+from services.api.studies.catalog import ENDPOINTS, SHOP
 from services.api.studies.routers import STUDIES
 from tests.unit.test_ladder import HEAD, stage, write
 from vcpu_ladder.errors import RunInvalid, UsageError
-from vcpu_ladder.knobs import DEFAULTS, KNOBS, idle, on_threads
+from vcpu_ladder.knobs import DEFAULTS, idle, on_threads
 from vcpu_ladder.ladder import load_ladder
 from vcpu_ladder.resolve import ResolvedStage, resolve, resolve_all
 from vcpu_ladder.run import correctness
@@ -28,52 +24,12 @@ AWAITED = 'knobs = { endpoint = "/async_endpoint_async_processing" }\n'
 BLOCKING = 'knobs = { endpoint = "/sync_endpoint_sync_processing" }\n'
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
-    clients: list[TestClient] = []
-
-    def start(endpoint: str) -> TestClient:
-        env = {
-            "API_SQLITE_PATH": str(tmp_path / "none.sqlite"),
-            "API_UPSTREAM_URL": "http://127.0.0.1:1",
-            "API_ENDPOINT": endpoint,
-        }
-        client = TestClient(make_app(Settings.from_env(env)))
-        client.__enter__()
-        clients.append(client)
-        return client
-
-    yield start
-    for client in clients:
-        client.__exit__(None, None, None)
-
-
 def sleeping(folder: Path, root: str = AWAITED) -> ResolvedStage:
     return resolve(load_ladder(write(folder, root, STUDY_HEAD)), "a")
 
 
 def test_every_study_of_the_table_has_a_factory_and_every_factory_paths() -> None:
     assert {endpoint.study for endpoint in ENDPOINTS.values()} == set(STUDIES)
-
-
-@pytest.mark.parametrize("endpoint", [one for one in ENDPOINTS.values() if not one.statements])
-def test_the_mounted_routes_are_the_tables_and_prove_the_endpoint(
-    endpoint: Any, serve: Callable[..., TestClient]
-) -> None:
-    proofs = serve(endpoint.path).get("/effective").json()["proofs"]
-    knobs = {**DEFAULTS, "endpoint": endpoint.path}
-    assert proofs["endpoint"] == study_kinds(endpoint.study) == KNOBS["endpoint"].proof.expected(knobs)
-
-
-def test_the_shop_mounts_no_study(serve: Callable[..., TestClient]) -> None:
-    client = serve(SHOP)
-    assert client.get("/effective").json()["proofs"]["endpoint"] == {}
-    assert client.get("/async_endpoint_async_processing").status_code == 404
-
-
-@pytest.mark.parametrize("path", sorted(study_kinds("sleep")))
-def test_a_sleep_endpoint_answers_as_published(path: str, serve: Callable[..., TestClient]) -> None:
-    assert serve(path).get(f"{path}?ms=1").json() == {"wait_ms": 1}
 
 
 @pytest.mark.parametrize(
