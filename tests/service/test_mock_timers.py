@@ -12,7 +12,7 @@ import uvloop
 
 from services.mock import timers as module
 from services.mock.timers import KernelAlarm, LoopAlarm, Timers, alarm_for
-from tests.unit.test_mock_harness import FakeClock
+from tests.service.test_mock_harness import FakeClock
 
 
 class Sleeper:

@@ -4,7 +4,7 @@ import pytest
 
 from services.mock.connection import IDLE_TIMEOUT_S, LINGER_S, READ_TIMEOUT_S
 from services.mock.reader import MAX_PIPELINED
-from tests.unit.test_mock_harness import Peer, request
+from tests.service.test_mock_harness import Peer, request
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.mock.connection import Connection
-from tests.unit.test_mock_harness import SETTINGS, Peer, Response, request
+from tests.service.test_mock_harness import SETTINGS, Peer, Response, request
 
 
 @pytest.fixture

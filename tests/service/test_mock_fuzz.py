@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.test_mock_harness import Peer, parse, request
+from tests.service.test_mock_harness import Peer, parse, request
 
 _fields = st.lists(
     st.sampled_from(
