@@ -7,8 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,16 +153,6 @@ def no_data_left(engine: Engine) -> Iterator[None]:
     for volume in engine.get("/volumes")["Volumes"]:
         if volume["Name"].startswith(f"{PROJECT}_"):
             engine.call("DELETE", f"/volumes/{volume['Name']}")
-
-
-def wait_for(condition: Callable[[], Any], what: str, deadline_s: float = 60.0) -> Any:
-    ends = time.monotonic() + deadline_s
-    while time.monotonic() < ends:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{what} not seen in {deadline_s} s")
 
 
 def replace_in(path: Path, *pairs: Sequence[str]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose.conftest import SHORT, Stack, replace_in, wait_for
+from tests.compose.conftest import SHORT, Stack, replace_in
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(300)]
 
@@ -75,7 +76,7 @@ def test_a_service_beyond_its_memory_is_said_to_be_out_of_memory(stack: Stack) -
 
 def test_a_killed_k6_makes_the_run_invalid(stack: Stack) -> None:
     run = stack.start("run", "main/v2", "--warmup", "1s", "--measure", "60s", "--users", "20")
-    (k6,) = wait_for(lambda: stack.up("k6", running=True), "k6")
+    (k6,) = wait_for(lambda: stack.up("k6", running=True), "k6", 60)
     stack.engine.demand("POST", f"/containers/{k6.id}/kill")
     output = run.communicate(timeout=60)[0]
     assert run.returncode == 4, output
@@ -84,7 +85,7 @@ def test_a_killed_k6_makes_the_run_invalid(stack: Stack) -> None:
 
 def test_a_service_that_dies_under_load_ends_the_run_with_its_reason(stack: Stack) -> None:
     run = stack.start("run", "main/v2", "--warmup", "1s", "--measure", "60s", "--users", "20")
-    wait_for(lambda: stack.up("k6", running=True), "k6")
+    wait_for(lambda: stack.up("k6", running=True), "k6", 60)
     (api,) = stack.up("api")
     stack.engine.demand("POST", f"/containers/{api.id}/kill")
     output = run.communicate(timeout=60)[0]
@@ -95,7 +96,7 @@ def test_a_service_that_dies_under_load_ends_the_run_with_its_reason(stack: Stac
 @pytest.mark.parametrize("service", ["mock", "api", "k6"])
 def test_ctrl_c_in_any_phase_leaves_nothing(stack: Stack, service: str) -> None:
     run = stack.start("run", "main/v2", "--warmup", "1s", "--measure", "60s", "--users", "20")
-    wait_for(lambda: stack.up(service), service)
+    wait_for(lambda: stack.up(service), service, 60)
     run.send_signal(signal.SIGINT)
     output = run.communicate(timeout=60)[0]
     assert run.returncode == 130, output
@@ -105,7 +106,7 @@ def test_ctrl_c_in_any_phase_leaves_nothing(stack: Stack, service: str) -> None:
 
 def test_ctrl_c_while_seeding_leaves_nothing_running(stack: Stack) -> None:
     run = stack.start("seed", "--scale", "0.3", "--anew", module="vcpu_ladder.postgres")
-    wait_for(lambda: stack.up("postgres", running=True), "PostgreSQL")
+    wait_for(lambda: stack.up("postgres", running=True), "PostgreSQL", 60)
     run.send_signal(signal.SIGINT)
     output = run.communicate(timeout=90)[0]
     assert run.returncode == 130, output
@@ -114,7 +115,7 @@ def test_ctrl_c_while_seeding_leaves_nothing_running(stack: Stack) -> None:
 
 def test_what_a_killed_runner_left_is_removed_by_the_next_command(stack: Stack) -> None:
     run = stack.start("run", "main/v2", "--warmup", "1s", "--measure", "60s", "--users", "20")
-    wait_for(lambda: stack.up("k6", running=True), "k6")
+    wait_for(lambda: stack.up("k6", running=True), "k6", 60)
     run.kill()
     run.communicate(timeout=60)
     assert stack.up("api")

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from grafana import check as dashboards
-from tests.compose.conftest import SHORT, Stack, wait_for
+from tests.compose.conftest import SHORT, Stack
+from tests.waiting import wait_for
 from vcpu_ladder import paths
 from vcpu_ladder.environments.compose_project import Project
 
@@ -109,7 +110,7 @@ def test_the_whole_stack_is_watched_while_a_stage_runs_beside_it(stack: Stack) -
         "api", "mock", "postgres", "prometheus", "postgres-exporter",
     }  # fmt: skip
     wait_for(lambda: _targets(address) == {"api": "up", "mock": "up", "postgres": "up", "prometheus": "up"},
-             "every target of Prometheus up")  # fmt: skip
+             "every target of Prometheus up", 60)  # fmt: skip
     before = {one.service: one.id for one in stack.up()}
     run = stack.start(
         "run", "postgres/pg", "--scale", "0.01", "--warmup", "2s", "--measure", "25s", "--users", "20"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose.conftest import PROJECT, wait_for
+from tests.compose.conftest import PROJECT
 from tests.factory import stage
 from tests.unit.test_run_stage import FakeEnvironment
+from tests.waiting import wait_for
 from vcpu_ladder.environments.base import Environment
 from vcpu_ladder.environments.compose import ComposeEnvironment
 from vcpu_ladder.environments.container import containers

@@ -11,13 +11,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from tests.waiting import wait_for
 from vcpu_ladder import paths
 from vcpu_ladder.environments.processes import RUN_TAG, strays
 
@@ -90,16 +91,6 @@ def ladder(tmp_path: Path) -> Iterator[Ladder]:
     assert not strays(), "processes of another run are alive: these tests need the machine"
     yield Ladder(tmp_path / "results")
     assert not strays(), "a test left processes behind"
-
-
-def wait_for(condition: Callable[[], Any], what: str, deadline_s: float = 30.0) -> Any:
-    ends = time.monotonic() + deadline_s
-    while time.monotonic() < ends:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{what} not seen in {deadline_s} s")
 
 
 def running(*words: str) -> list[psutil.Process]:
