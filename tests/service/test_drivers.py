@@ -14,8 +14,8 @@ from services.api.db.engines import engine_arguments, engine_url
 from services.api.db.paramstyle import numbered, pyformat
 from services.api.db.postgres import asyncpg_sizes, prepare_threshold, psycopg_sizes, statement_cache_size
 from services.api.settings import Settings, SettingsError
-from vcpu_ladder.environments import native_data
-from vcpu_ladder.environments.native_data import Watcher, _counted
+from vcpu_ladder.environments import live_data
+from vcpu_ladder.environments.live_data import Watcher, _counted
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.knobs import DEFAULTS, KNOBS
 
@@ -135,7 +135,7 @@ class FakeSession:
 
 def test_no_second_question_waits_behind_one_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     session = FakeSession()
-    monkeypatch.setattr(native_data, "connect", lambda _: session)
+    monkeypatch.setattr(live_data, "connect", lambda _: session)
     watcher = Watcher("url")
     first = threading.Thread(target=watcher.look)
     first.start()
@@ -152,7 +152,7 @@ def test_a_session_that_the_server_ended_is_opened_anew(monkeypatch: pytest.Monk
     for session in sessions:
         session.answer.set()
     opened = iter(sessions)
-    monkeypatch.setattr(native_data, "connect", lambda _: next(opened))
+    monkeypatch.setattr(live_data, "connect", lambda _: next(opened))
     watcher = Watcher("url")
     with pytest.raises(EnvironmentNotReady, match="ended a session: server closed the connection"):
         watcher.look()

@@ -18,7 +18,7 @@ from vcpu_ladder.environments.compose_stack import ComposeStack, create, overrid
 from vcpu_ladder.environments.container import Container
 from vcpu_ladder.environments.docker import Engine
 from vcpu_ladder.environments.host import free_port, port_is_free
-from vcpu_ladder.environments.native_data import LiveData
+from vcpu_ladder.environments.live_data import LiveData
 from vcpu_ladder.environments.processes import answers
 from vcpu_ladder.environments.service import service_command, start_deadline_s, upstream_command
 from vcpu_ladder.errors import EnvironmentNotReady

@@ -10,12 +10,11 @@ from pathlib import Path, PurePosixPath
 from vcpu_ladder.data import sqlite
 from vcpu_ladder.environments.compose_project import Project
 from vcpu_ladder.environments.container import Container
-from vcpu_ladder.environments.native_data import DATA_SEED, LiveData, Watcher
+from vcpu_ladder.environments.live_data import DATA_SEED, LiveData, live_postgres
 from vcpu_ladder.postgres.connect import session
 from vcpu_ladder.postgres.plan import SeedPlan
-from vcpu_ladder.postgres.restore import restore
 from vcpu_ladder.postgres.seed import SeedReport, seed, template_ready
-from vcpu_ladder.postgres.server import MEASURE, SEED, describe
+from vcpu_ladder.postgres.server import MEASURE, SEED
 from vcpu_ladder.postgres.steps import OnProgress, Progress
 from vcpu_ladder.resolve import ResolvedStage
 
@@ -118,18 +117,10 @@ def live_data(stage: ResolvedStage, project: Project, tell: Callable[[str], None
         yield LiveData({"API_SQLITE_PATH": str(SQLITE)}, {"database": "sqlite"})
         return
     server = ComposeServer(project)
-    report = restore(server, SeedPlan(stage.scale.factor, DATA_SEED), waits_for=tell)
-    facts = {
-        "database": "postgres",
-        "server": describe(server),
-        "restored_by": report.method,
-        "restore_s": round(report.seconds, 2),
-    }
-    # In before the service's pools: the session that counts them must not be the one turned away.
-    watcher = Watcher(server.url())
-    try:
+
+    def from_the_service(database: str) -> str:
         (container,) = project.containers("postgres")
-        url = project.postgres_url(report.database, f"{container.address()}:5432")
-        yield LiveData({"API_DATABASE_URL": url}, facts, server, watcher)
-    finally:
-        watcher.close()
+        return project.postgres_url(database, f"{container.address()}:5432")
+
+    with live_postgres(server, stage, from_the_service, tell) as live:
+        yield live

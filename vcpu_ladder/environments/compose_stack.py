@@ -13,7 +13,7 @@ from vcpu_ladder.environments.compose_project import Project
 from vcpu_ladder.environments.container import Container
 from vcpu_ladder.environments.container_usage import Meter, Spent, meter
 from vcpu_ladder.environments.host import Cpus
-from vcpu_ladder.environments.native_data import LiveData
+from vcpu_ladder.environments.live_data import LiveData
 from vcpu_ladder.environments.processes import cpus_seconds
 from vcpu_ladder.live import LiveView
 from vcpu_ladder.resolve import ResolvedStage

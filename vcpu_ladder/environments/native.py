@@ -17,7 +17,8 @@ from vcpu_ladder import paths
 from vcpu_ladder.environments.base import Activity, Usage
 from vcpu_ladder.environments.capacity import require_capacity
 from vcpu_ladder.environments.host import Cpus, Ports, free_port, port_is_free, require_k6
-from vcpu_ladder.environments.native_data import LiveData, external_server, live_data, prepare
+from vcpu_ladder.environments.live_data import LiveData
+from vcpu_ladder.environments.native_data import external_server, live_data, prepare
 from vcpu_ladder.environments.processes import Leashed, answers, cpus_seconds
 from vcpu_ladder.environments.service import service_command, start_deadline_s, upstream_command
 from vcpu_ladder.errors import EnvironmentNotReady
