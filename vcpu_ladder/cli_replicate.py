@@ -140,6 +140,6 @@ def _complain(rungs: Sequence[Compared]) -> None:
     bad = [f"{rung.ladder}/{rung.stage}" for rung in rungs if rung.row is not None and not rung.row.valid]
     if bad:
         raise RunInvalid(
-            f"{len(bad)} rungs have no valid run: {', '.join(bad)}",
+            f"no valid run of {', '.join(bad)}",
             next_command="vcpu-ladder replicate: it measures these again",
         )

@@ -148,10 +148,12 @@ KNOBS: dict[str, Knob] = {
         Knob(
             "hold",
             "request",
-            ("request", "statements"),
+            ("request", "statements", "dependency", "login"),
             "",
-            "how long a session keeps its connection: the whole request, upstream call included, "
-            "or one group of statements",
+            "how long a session keeps its connection: request: from the handler's first statement to its "
+            "end, upstream call included; statements: one group of statements; dependency: as request, but "
+            "a dependency opens and closes the session; login: and looks the caller up before the handler "
+            "starts",
             Proof("hold", lambda knobs: knobs["hold"]),
         ),
         Knob(

@@ -134,7 +134,7 @@ def _per(capacity: float, seconds: float) -> float | None:
 
 def _pool_ceiling(run: Observed) -> float | None:
     # Held for statements only, as studies do, a connection's time is not known from outside.
-    if run.knobs["hold"] != "request" or run.study is not None:
+    if run.knobs["hold"] == "statements" or run.study is not None:
         return None
     return _per(run.value("pool_capacity"), run.waiting_s_per_request + run.cpu_s_per_request)
 

@@ -19,7 +19,8 @@ from services.api.db.choose import async_database, sync_database
 from services.api.effective import effective
 from services.api.errors import add_error_handlers
 from services.api.handlers import async_handlers, blocking, sync_handlers
-from services.api.handlers.shop import AsyncShop, SyncShop
+from services.api.handlers.session_dependency import DEPENDENCIES
+from services.api.handlers.shop import AsyncShop, SyncShop, worker_shop
 from services.api.meter import CountRequests, Meter
 from services.api.settings import Settings, SettingsError
 from services.api.studies.routers import study_of
@@ -69,6 +70,10 @@ def make_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="vcpu-ladder: the service under test", lifespan=lifespan)
     app.include_router(_ROUTERS[settings.word("handlers")])
+    if settings.word("hold") in DEPENDENCIES:
+        blocking_one, awaiting_one = DEPENDENCIES[settings.word("hold")]
+        awaits = settings.word("handlers") == "async"
+        app.dependency_overrides[worker_shop] = awaiting_one if awaits else blocking_one
     if study is not None:
         app.include_router(study.router)
     app.state.study = study

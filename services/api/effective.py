@@ -20,7 +20,8 @@ from fastapi.routing import APIRoute
 from services.api import gunicorn_conf
 from services.api.cgroup import Cgroup, read_cgroup
 from services.api.db.choose import AnyAsyncDatabase
-from services.api.handlers.shop import AsyncShop, SyncShop
+from services.api.handlers.session_dependency import DEPENDENCIES
+from services.api.handlers.shop import AsyncShop, SyncShop, worker_shop
 from services.api.meter import OWN_PATHS
 from services.api.metrics import ObserveLatency
 from services.api.studies.request_log import RequestLog
@@ -55,7 +56,7 @@ async def effective(app: FastAPI) -> dict[str, Any]:
             "pool": pool.pool,
             "pool_size": pool.size,
             "pool_overflow": pool.overflow,
-            "hold": "request" if held else "statements",
+            "hold": _hold(app, held=held),
             "http_client": f"{client.__module__}.{client.__name__}".replace("httpx._client", "httpx"),
             "upstream_timeout_s": _client_timeout(shop),
             "instrumentation": _instrumentation(app),
@@ -88,6 +89,14 @@ def _handlers(app: FastAPI, shop: SyncShop | AsyncShop) -> str:
     return f"mixed: coroutine {sorted(workload)}, awaiting database {awaiting}"
 
 
+def _hold(app: FastAPI, *, held: bool) -> str:
+    if not held:
+        return "statements"
+    in_force = app.dependency_overrides.get(worker_shop)
+    by_dependency = [value for value, ours in DEPENDENCIES.items() if in_force in ours]
+    return by_dependency[0] if by_dependency else "request"
+
+
 def _study_routes(app: FastAPI) -> dict[str, str]:
     """{path: kind of function} of what is mounted beside the shop; empty where the shop is all there is."""
     return {
@@ -113,7 +122,7 @@ def _server() -> str:
 
 async def _probe(shop: AsyncShop) -> tuple[bool, dict[str, str], bool | None]:
     """Whether a unit keeps its connection between groups, a pooled one's PRAGMAs, and whether it prepares."""
-    async with shop.database.unit() as unit:
+    async with shop.unit() as unit:
         async with unit.statements() as db:
             await db.one(_ONE)
         held = unit.holds_connection()
@@ -124,7 +133,7 @@ async def _probe(shop: AsyncShop) -> tuple[bool, dict[str, str], bool | None]:
 
 
 async def _probe_sync(shop: SyncShop) -> tuple[bool, dict[str, str], bool | None]:
-    with shop.database.unit() as unit:
+    with shop.unit() as unit:
         with unit.statements() as db:
             db.one(_ONE)
         held = unit.holds_connection()

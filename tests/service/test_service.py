@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +21,7 @@ from services.api.app import make_app
 from services.api.settings import Settings, SettingsError
 from vcpu_ladder.data.scale import Scale
 from vcpu_ladder.data.sqlite import restore, template
-from vcpu_ladder.knobs import KNOBS
+from vcpu_ladder.knobs import DEFAULTS, KNOBS
 
 SCALE = Scale(0.0001)
 BASKET = {"user_id": 5, "items": [{"product_id": 3, "quantity": 2}, {"product_id": 4, "quantity": 1}]}
@@ -153,12 +154,55 @@ def answered(serve: Callable[..., TestClient]) -> list[Any]:
     return bodies(serve(handlers="async"))
 
 
-@pytest.mark.parametrize("handlers", ["sync", "blocking"])
+@pytest.mark.parametrize(
+    ("handlers", "hold"),
+    [
+        ("sync", "request"),
+        ("blocking", "request"),
+        ("sync", "statements"),
+        ("async", "statements"),
+        ("sync", "dependency"),
+        ("async", "dependency"),
+        ("blocking", "dependency"),
+        ("sync", "login"),
+        ("async", "login"),
+        ("blocking", "login"),
+    ],
+)
 def test_every_kind_of_handler_answers_the_same(
-    handlers: str, answered: list[Any], serve: Callable[..., TestClient], database: Path, source: Path
+    handlers: str,
+    hold: str,
+    answered: list[Any],
+    serve: Callable[..., TestClient],
+    database: Path,
+    source: Path,
 ) -> None:
     restore(source, database, SCALE)
-    assert bodies(serve(handlers=handlers)) == answered
+    assert bodies(serve(handlers=handlers, hold=hold)) == answered
+
+
+@pytest.mark.parametrize(("handlers", "hold", "freezes"), [
+    ("sync", "request", False),
+    ("sync", "dependency", False),
+    ("sync", "login", True),
+    ("blocking", "request", False),
+    ("blocking", "dependency", True),
+    ("blocking", "login", False),
+    ("async", "login", False),
+])  # fmt: skip
+def test_a_dependencys_session_freezes_the_service_where_its_release_needs_what_waits_for_it(
+    handlers: str, hold: str, freezes: bool, serve: Callable[..., TestClient]
+) -> None:
+    threads = {"threads": 2} if handlers == "sync" else {}
+    client = serve(handlers=handlers, hold=hold, pool="queue", pool_size=1, pool_overflow=0, **threads)
+    client.app.state.shop.database.sync_engine.pool._timeout = 0.5  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(8) as users:
+        answers = list(users.map(client.get, ["/products/3"] * 80))
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert bool(refused) == freezes
+    assert all("no database connection became free" in answer.json()["detail"] for answer in refused)
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    assert client.get("/products/3").status_code == 200
 
 
 def test_bodies_are_what_the_database_holds(answered: list[Any], source: Path) -> None:
@@ -324,6 +368,47 @@ def test_effective_reads_live_objects(serve: Callable[..., TestClient]) -> None:
     for knob in KNOBS.values():
         if knob.proof.where == "worker" and knob.name not in ("cpus", "pinning", "server"):
             assert proofs.get(knob.proof.key) == knob.proof.expected(resolved), knob.name
+
+
+ON_POSTGRES: dict[str, Any] = {"database": "postgres"}
+HTTP: dict[str, Any] = {"endpoint": "/async/http"}
+# {knob: (knobs of the worker that serves, what it was asked for instead)}
+NOT_IN_FORCE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "endpoint": ({}, HTTP),
+    "fib": ({}, {**ON_POSTGRES, "endpoint": "/async_simulation"}),
+    "handlers": ({"handlers": "blocking"}, {"handlers": "sync"}),
+    "threads": ({"handlers": "sync", "threads": 40}, {"threads": 4}),
+    "server": ({}, {"server": "gunicorn"}),
+    "database": ({}, ON_POSTGRES),
+    "driver": ({}, {**ON_POSTGRES, "driver": "asyncpg"}),
+    "prepared": ({}, {**ON_POSTGRES, "prepared": "off"}),
+    "sqlite": ({}, {"sqlite": "tuned"}),
+    "pool": ({"pool": "null"}, {"pool": "default"}),
+    "pool_size": ({"pool": "queue", "pool_size": 7}, {"pool_size": 8}),
+    "pool_overflow": ({"pool": "queue", "pool_overflow": 0}, {"pool_overflow": 1}),
+    "hold": ({"hold": "dependency"}, {"hold": "login"}),
+    "http_client": ({}, {"http_client": "aiohttp"}),
+    "upstream_timeout_s": ({}, {"upstream_timeout_s": 5}),
+    "instrumentation": ({"instrumentation": "middleware"}, {"instrumentation": "instrumentator"}),
+    "cpus": ({}, {"cpus": 64}),
+    "task_ms": ({"endpoint": "/sync_baseline", "task_ms": 1000}, {"task_ms": 5000}),
+    "upstream_client": ({**HTTP, "upstream_client": "request"}, {"upstream_client": "reused"}),
+    "request_log": ({**HTTP, "request_log": "off"}, {"request_log": "on"}),
+    "pinning": ({}, {"pinning": "quota"}),
+}
+
+
+def test_every_knob_that_a_worker_proves_is_tried() -> None:
+    assert list(NOT_IN_FORCE) == [name for name, knob in KNOBS.items() if knob.proof.where == "worker"]
+
+
+@pytest.mark.parametrize("knob", NOT_IN_FORCE)
+def test_a_knob_that_is_not_in_force_is_not_proven(knob: str, serve: Callable[..., TestClient]) -> None:
+    serves, asked = NOT_IN_FORCE[knob]
+    shown = serve(**serves).get("/effective").json()["proofs"].get(KNOBS[knob].proof.key)
+    assert shown != KNOBS[knob].proof.expected({**DEFAULTS, **serves, **asked})
+    if knob not in ("server", "cpus", "pinning"):  # of the process and the machine, not of the application
+        assert shown == KNOBS[knob].proof.expected({**DEFAULTS, **serves})
 
 
 def test_a_bug_is_a_500_without_a_trace(serve: Callable[..., TestClient], database: Path) -> None:

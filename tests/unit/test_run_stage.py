@@ -11,7 +11,7 @@ import pytest
 from httpx import ConnectError, Request, Response
 
 from tests.factory import figures, stage
-from vcpu_ladder import guard
+from vcpu_ladder import guard, paths
 from vcpu_ladder.environments.base import Activity, Load, Usage
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted, RunInvalid
 from vcpu_ladder.events import Silent
@@ -31,14 +31,15 @@ class FakeStack:
     upstream_url = "http://upstream"
     service_cpus = generator_cpus = 1
 
-    def __init__(self, connections: Activity | None = None) -> None:
+    def __init__(self, connections: Activity | None, pids: list[int]) -> None:
         self.connections = connections
+        self.pids = pids
 
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> Load:
         raise AssertionError("drive is replaced in these tests")
 
     def usage(self) -> Usage:
-        return Usage(0.0, 0, 1, (11, 12), 0.0, 0.0, 0, None, None, None, None)
+        return Usage(0.0, 0, 1, tuple(self.pids), 0.0, 0.0, 0, None, None, None, None)
 
     def activity(self) -> Activity | None:
         return self.connections
@@ -54,6 +55,7 @@ class FakeEnvironment:
         self._ready, self._up = ready, up
         self.downs = 0
         self.connections: Activity | None = None
+        self.pids = [11, 12]
 
     def describe(self) -> dict[str, Any]:
         return {"kind": self.kind, "pinned": True, "budget": "affinity"}
@@ -67,7 +69,7 @@ class FakeEnvironment:
     def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> FakeStack:
         if self._up:
             raise self._up
-        return FakeStack(self.connections)
+        return FakeStack(self.connections, self.pids)
 
     def down(self) -> None:
         self.downs += 1
@@ -211,6 +213,32 @@ def test_a_worker_replaced_under_load_invalidates_the_run(tmp_path: Path, servic
     record = go(tmp_path, FakeEnvironment())
     assert record.status == "invalid"
     assert "[11, 12] before, [11, 99] after" in (record.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "left", "status"),
+    [
+        ("async-sync", [11, 12], "ok"),
+        ("async-sync", [11, 13], "ok"),  # gunicorn ended the worker, the next one is as busy
+        ("async-sync", [11], "invalid"),
+        ("sync", [11, 12], "invalid"),
+    ],
+)
+def test_a_worker_too_busy_to_answer_after_the_load_is_looked_for_among_the_processes(
+    tmp_path: Path, service: dict[str, Any], name: str, left: list[int], status: str
+) -> None:
+    resolved = stage(name, paths.LADDERS / "http-io.toml")
+    service["workers"] = [worker(12, resolved)]  # 11 is its supervisor
+    environment = FakeEnvironment()
+
+    def block() -> Any:
+        service["workers"] = []
+        environment.pids[:] = left
+        return figures(300.0)
+
+    service["drive"] = block
+    record = run_stage(Job(resolved, tmp_path, "c1", 2), environment, Silent())
+    assert record.status == status, record.reason
 
 
 @pytest.mark.parametrize(

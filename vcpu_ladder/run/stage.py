@@ -73,6 +73,7 @@ class _Run:
     phase: str = "start"
     proofs: list[ProofResult] = field(default_factory=list)
     workers: list[dict[str, Any]] = field(default_factory=list)
+    processes: set[int] = field(default_factory=set)
     samples: list[Sample] = field(default_factory=list)
     figures: Figures | None = None
     upstream: dict[str, Any] = field(default_factory=dict)
@@ -174,6 +175,7 @@ def _prove(run: _Run, stack: Stack) -> None:
     stage = run.job.stage
     run.workers = see_workers(stack.service_url, int(stage.knobs["workers"]))
     upstream = upstream_in_force(stack.upstream_url)
+    run.processes = set(stack.usage().service_pids)
     run.proofs = prove(stage, run.workers, upstream, run.pinned, stack.activity())
     wrong = broken(run.proofs)
     if wrong is not None:
@@ -221,7 +223,9 @@ def _look_back(run: _Run, stack: Stack, requests_before: dict[int, float]) -> No
         # A stage that fails by blocking its loops leaves them busy for longer than anybody waits.
         busy = stage.stage.failures_count
         run.proofs_after = STILL_BUSY if busy else f"after the load: {error or type(error).__name__}"
-        run.pids_after = [worker["pid"] for worker in run.workers if worker["pid"] in alive]
+        kept = [worker["pid"] for worker in run.workers if worker["pid"] in alive]
+        # One that gunicorn started for one it ended is as busy, and cannot say who it is.
+        run.pids_after = [*kept, *sorted(alive - run.processes)]
 
 
 def _finish(run: _Run, status: Status, error: LadderError | None) -> RunRecord:

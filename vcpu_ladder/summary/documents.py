@@ -76,6 +76,13 @@ def _notes(book: _Book, name: str) -> str:
     return "; ".join(book.rows[name].notes) or "no notes"
 
 
+def _ended(book: _Book, name: str) -> str:
+    """Requests that ended a second, served or not, and how those that were not ended."""
+    row = book.rows[name]
+    kinds = ", ".join(f"{kind} {count}" for kind, count in row.failures.items())
+    return f"{digits(row.ended_rps)} ({kinds or 'none failed'})"
+
+
 def _audit(_: _Book) -> str:
     studies = load_figures(paths.PUBLISHED)
     return "\n" + as_markdown(studies, judge(studies))
@@ -87,6 +94,7 @@ FIGURES: dict[str, Callable[..., str]] = {
     "ratio": lambda book, first, second: show_ratio(book.ratio(first, second)),
     "verdict": lambda book, first, second: book.ratio(first, second).verdict,
     "limit": _limit,
+    "ended": _ended,
     "curve": _curve,
     "notes": _notes,
     "p50": lambda book, name: digits(book.rows[name].p50_ms),

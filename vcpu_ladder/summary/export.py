@@ -27,6 +27,7 @@ CSV_COLUMNS = [
     "rps",
     "rps_low",
     "rps_high",
+    "ended_rps",
     "p50_ms",
     "p95_ms",
     "p99_ms",

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from vcpu_ladder.limits import Observed, find_limit
-from vcpu_ladder.record import LimitResult, RunRecord
+from vcpu_ladder.record import Figures, LimitResult, RunRecord
 from vcpu_ladder.resolve import fingerprint
 from vcpu_ladder.summary.stats import Ratio, enough_for, ratio
 
@@ -67,6 +67,7 @@ class Setting:
 @dataclass(frozen=True)
 class Row:
     """One line of the table. ``rps`` is the median over ``n`` valid runs, with its lowest and highest;
+    ``ended_rps`` counts failed requests too, ``failures`` is {kind: how many} over those runs;
     percentiles are medians over runs of the per-run percentile, None where the runs are too short for it.
     Ratio, interval and verdict are against the parent's runs of the same setting; ``pairs`` of them share
     a block. ``blocks`` is {(climb, repeat): RPS} of the valid runs; ``curves`` {curve: its knob}.
@@ -83,6 +84,8 @@ class Row:
     rps: float | None
     rps_low: float | None
     rps_high: float | None
+    ended_rps: float | None
+    failures: Mapping[str, int]
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
@@ -174,6 +177,8 @@ def _row(setting: Setting, runs: Sequence[RunRecord], groups: _Groups) -> Row:
         rps=_median(rates),
         rps_low=min(rates, default=None),
         rps_high=max(rates, default=None),
+        ended_rps=_median([(one.completed + one.failed) / one.measure_s for one in figures]),
+        failures=_failures(figures),
         p50_ms=_percentile(valid, 50),
         p95_ms=_percentile(valid, 95),
         p99_ms=_percentile(valid, 99),
@@ -197,6 +202,13 @@ def _row(setting: Setting, runs: Sequence[RunRecord], groups: _Groups) -> Row:
         knobs=last.knobs,
         curves=last.curves,
     )
+
+
+def _failures(figures: Sequence[Figures]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for one in figures:
+        total.update(one.failures)
+    return {kind: count for kind, count in total.items() if count}
 
 
 def _parent(record: RunRecord, groups: _Groups) -> Sequence[RunRecord]:
@@ -263,10 +275,13 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def _notes(runs: Sequence[RunRecord]) -> tuple[str, ...]:
-    lines: Counter[str] = Counter()
+    """What runs do not count for, then the warnings."""
+    reasons: Counter[str] = Counter()
+    warnings: Counter[str] = Counter()
     for run in runs:
         if not run.valid:
-            lines[f"{run.status}: {(run.reason or '').splitlines()[0] if run.reason else ''}"] += 1
+            reasons[f"{run.status}: {(run.reason or '').splitlines()[0] if run.reason else ''}"] += 1
         for check in run.warnings:
-            lines[f"{check.name}: {check.text} ({check.remedy})"] += 1
-    return tuple(line if count == 1 else f"{line} [{count} runs]" for line, count in sorted(lines.items()))
+            warnings[f"{check.name}: {check.text} ({check.remedy})"] += 1
+    lines = [*sorted(reasons.items()), *sorted(warnings.items())]
+    return tuple(line if count == 1 else f"{line} [{count} runs]" for line, count in lines)

@@ -68,7 +68,7 @@ class AsyncpgUnit:
 
 class AsyncpgDatabase:
     def __init__(self, settings: Settings, meter: Meter) -> None:
-        self._hold_request = settings.word("hold") == "request"
+        self._hold_request = settings.word("hold") != "statements"
         self.meter = meter
         self.pool = asyncpg.create_pool(
             settings.database_url,

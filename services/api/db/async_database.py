@@ -75,7 +75,7 @@ class AsyncUnit:
 
 class AsyncDatabase:
     def __init__(self, settings: Settings, meter: Meter) -> None:
-        self._hold_request = settings.word("hold") == "request"
+        self._hold_request = settings.word("hold") != "statements"
         self._meter = meter
         self.engine = create_async_engine(engine_url(settings, "aiosqlite"), **engine_arguments(settings))
         self.sync_engine = self.engine.sync_engine

@@ -73,7 +73,7 @@ class AsyncPsycopgUnit:
 
 class AsyncPsycopgDatabase:
     def __init__(self, settings: Settings, meter: Meter) -> None:
-        self._hold_request = settings.word("hold") == "request"
+        self._hold_request = settings.word("hold") != "statements"
         self.meter = meter
         pool = AsyncNullConnectionPool if settings.word("pool") == "null" else AsyncConnectionPool
         self.pool = pool(

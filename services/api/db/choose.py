@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from services.api.db.async_asyncpg import AsyncpgDatabase, AsyncpgStatements
-from services.api.db.async_database import AsyncDatabase, AsyncStatements
-from services.api.db.async_psycopg import AsyncPsycopgDatabase, AsyncPsycopgStatements
-from services.api.db.sync_database import SyncDatabase, SyncStatements
-from services.api.db.sync_psycopg import SyncPsycopgDatabase, SyncPsycopgStatements
+from services.api.db.async_asyncpg import AsyncpgDatabase, AsyncpgStatements, AsyncpgUnit
+from services.api.db.async_database import AsyncDatabase, AsyncStatements, AsyncUnit
+from services.api.db.async_psycopg import AsyncPsycopgDatabase, AsyncPsycopgStatements, AsyncPsycopgUnit
+from services.api.db.sync_database import SyncDatabase, SyncStatements, SyncUnit
+from services.api.db.sync_psycopg import SyncPsycopgDatabase, SyncPsycopgStatements, SyncPsycopgUnit
 from services.api.meter import Meter
 from services.api.settings import Settings
 
 AnySyncDatabase = SyncDatabase | SyncPsycopgDatabase
 AnyAsyncDatabase = AsyncDatabase | AsyncPsycopgDatabase | AsyncpgDatabase
+AnySyncUnit = SyncUnit | SyncPsycopgUnit
+AnyAsyncUnit = AsyncUnit | AsyncPsycopgUnit | AsyncpgUnit
 AnySyncStatements = SyncStatements | SyncPsycopgStatements
 AnyAsyncStatements = AsyncStatements | AsyncPsycopgStatements | AsyncpgStatements
 

@@ -76,7 +76,7 @@ class SyncUnit:
 
 class SyncDatabase:
     def __init__(self, settings: Settings, meter: Meter) -> None:
-        self._hold_request = settings.word("hold") == "request"
+        self._hold_request = settings.word("hold") != "statements"
         self._meter = meter
         self.engine = create_engine(engine_url(settings, "pysqlite"), **engine_arguments(settings))
         self.sync_engine = self.engine

@@ -73,7 +73,7 @@ class SyncPsycopgUnit:
 
 class SyncPsycopgDatabase:
     def __init__(self, settings: Settings, meter: Meter) -> None:
-        self._hold_request = settings.word("hold") == "request"
+        self._hold_request = settings.word("hold") != "statements"
         self.meter = meter
         pool = NullConnectionPool if settings.word("pool") == "null" else ConnectionPool
         self.pool = pool(

@@ -29,7 +29,7 @@ router = APIRouter()
 @router.get("/products/{product_id}", response_model=Product)
 async def read_product(product_id: PathId, shop: InAsyncShop) -> Response:
     """Light read: one row by its key."""
-    async with shop.database.unit() as unit, unit.statements() as db:
+    async with shop.unit() as unit, unit.statements() as db:
         row = found(await db.one(sql.PRODUCT, {"product_id": product_id}), "product", product_id)
     return answer(as_product(row))
 
@@ -37,7 +37,7 @@ async def read_product(product_id: PathId, shop: InAsyncShop) -> Response:
 @router.get("/products", response_model=ProductPage)
 async def list_products(shop: InAsyncShop, after: After = 0, limit: Limit = 20) -> Response:
     """Paged list: the products after an id."""
-    async with shop.database.unit() as unit, unit.statements() as db:
+    async with shop.unit() as unit, unit.statements() as db:
         rows = await db.all(sql.PRODUCTS_AFTER, {"after": after, "limit": limit})
     return answer(
         ProductPage(
@@ -49,7 +49,7 @@ async def list_products(shop: InAsyncShop, after: After = 0, limit: Limit = 20) 
 @router.get("/products/{product_id}/sales", response_model=Sales)
 async def product_sales(product_id: PathId, shop: InAsyncShop) -> Response:
     """DB-bound join with aggregation: what a product sold, by order status."""
-    async with shop.database.unit() as unit, unit.statements() as db:
+    async with shop.unit() as unit, unit.statements() as db:
         found(await db.one(sql.PRODUCT, {"product_id": product_id}), "product", product_id)
         rows = await db.all(sql.SALES, {"product_id": product_id})
     return answer(Sales(product_id=product_id, by_status=[as_sales_line(row) for row in rows]))
@@ -58,7 +58,7 @@ async def product_sales(product_id: PathId, shop: InAsyncShop) -> Response:
 @router.post("/orders", status_code=201, response_model=Order)
 async def create_order(basket: Basket, shop: InAsyncShop) -> Response:
     """Write: an order and its items in one transaction."""
-    async with shop.database.unit() as unit:
+    async with shop.unit() as unit:
         async with unit.statements() as db:
             lines = await price_basket(db, basket)
         async with unit.statements(write=True) as db:
@@ -69,7 +69,7 @@ async def create_order(basket: Basket, shop: InAsyncShop) -> Response:
 @router.get("/products/{product_id}/quote", response_model=Quote)
 async def quote_product(product_id: PathId, key: Key, shop: InAsyncShop) -> Response:
     """Read that calls the upstream: a product's price, adjusted by a slow third party."""
-    async with shop.database.unit() as unit:
+    async with shop.unit() as unit:
         async with unit.statements() as db:
             row = found(await db.one(sql.PRODUCT, {"product_id": product_id}), "product", product_id)
         reply = await shop.upstream.fetch(key)
@@ -86,7 +86,7 @@ async def quote_product(product_id: PathId, key: Key, shop: InAsyncShop) -> Resp
 @router.post("/checkout", status_code=201, response_model=Receipt)
 async def checkout(basket: Basket, key: Key, shop: InAsyncShop) -> Response:
     """Write that calls the upstream: the buyer is read, a slow payment authorised, the order written."""
-    async with shop.database.unit() as unit:
+    async with shop.unit() as unit:
         async with unit.statements() as db:
             lines = await price_basket(db, basket)
         reply = await shop.upstream.fetch(key)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 
-from services.api.db.choose import AnyAsyncDatabase, AnySyncDatabase
+from services.api.db.choose import AnyAsyncDatabase, AnyAsyncUnit, AnySyncDatabase, AnySyncUnit
 from services.api.errors import NotFoundError
 from services.api.models import Product, SalesLine
 from services.api.upstream.async_aiohttp import AiohttpUpstream
@@ -19,23 +20,35 @@ from services.api.upstream.sync_upstream import SyncUpstream
 
 @dataclass(frozen=True)
 class SyncShop:
+    """``opened`` is the request's unit where a dependency opened it."""
+
     database: AnySyncDatabase
     upstream: SyncUpstream
+    opened: AnySyncUnit | None = None
+
+    def unit(self) -> AbstractContextManager[AnySyncUnit]:
+        return self.database.unit() if self.opened is None else nullcontext(self.opened)
 
 
 @dataclass(frozen=True)
 class AsyncShop:
+    """As ``SyncShop``."""
+
     database: AnyAsyncDatabase
     upstream: AsyncUpstream | AiohttpUpstream
+    opened: AnyAsyncUnit | None = None
+
+    def unit(self) -> AbstractAsyncContextManager[AnyAsyncUnit]:
+        return self.database.unit() if self.opened is None else nullcontext(self.opened)
 
 
-async def _worker_shop(request: Request) -> Any:
+async def worker_shop(request: Request) -> Any:
     # A coroutine, because FastAPI would run a plain function on a thread: a cost no stage asks about.
     return request.app.state.shop
 
 
-InSyncShop = Annotated[SyncShop, Depends(_worker_shop)]
-InAsyncShop = Annotated[AsyncShop, Depends(_worker_shop)]
+InSyncShop = Annotated[SyncShop, Depends(worker_shop)]
+InAsyncShop = Annotated[AsyncShop, Depends(worker_shop)]
 
 
 def answer(body: BaseModel, status: int = 200) -> Response:

@@ -29,7 +29,7 @@ router = APIRouter()
 @router.get("/products/{product_id}", response_model=Product)
 def read_product(product_id: PathId, shop: InSyncShop) -> Response:
     """Light read: one row by its key."""
-    with shop.database.unit() as unit, unit.statements() as db:
+    with shop.unit() as unit, unit.statements() as db:
         row = found(db.one(sql.PRODUCT, {"product_id": product_id}), "product", product_id)
     return answer(as_product(row))
 
@@ -37,7 +37,7 @@ def read_product(product_id: PathId, shop: InSyncShop) -> Response:
 @router.get("/products", response_model=ProductPage)
 def list_products(shop: InSyncShop, after: After = 0, limit: Limit = 20) -> Response:
     """Paged list: the products after an id."""
-    with shop.database.unit() as unit, unit.statements() as db:
+    with shop.unit() as unit, unit.statements() as db:
         rows = db.all(sql.PRODUCTS_AFTER, {"after": after, "limit": limit})
     return answer(
         ProductPage(
@@ -49,7 +49,7 @@ def list_products(shop: InSyncShop, after: After = 0, limit: Limit = 20) -> Resp
 @router.get("/products/{product_id}/sales", response_model=Sales)
 def product_sales(product_id: PathId, shop: InSyncShop) -> Response:
     """DB-bound join with aggregation: what a product sold, by order status."""
-    with shop.database.unit() as unit, unit.statements() as db:
+    with shop.unit() as unit, unit.statements() as db:
         found(db.one(sql.PRODUCT, {"product_id": product_id}), "product", product_id)
         rows = db.all(sql.SALES, {"product_id": product_id})
     return answer(Sales(product_id=product_id, by_status=[as_sales_line(row) for row in rows]))
@@ -58,7 +58,7 @@ def product_sales(product_id: PathId, shop: InSyncShop) -> Response:
 @router.post("/orders", status_code=201, response_model=Order)
 def create_order(basket: Basket, shop: InSyncShop) -> Response:
     """Write: an order and its items in one transaction."""
-    with shop.database.unit() as unit:
+    with shop.unit() as unit:
         with unit.statements() as db:
             lines = price_basket(db, basket)
         with unit.statements(write=True) as db:
@@ -69,7 +69,7 @@ def create_order(basket: Basket, shop: InSyncShop) -> Response:
 @router.get("/products/{product_id}/quote", response_model=Quote)
 def quote_product(product_id: PathId, key: Key, shop: InSyncShop) -> Response:
     """Read that calls the upstream: a product's price, adjusted by a slow third party."""
-    with shop.database.unit() as unit:
+    with shop.unit() as unit:
         with unit.statements() as db:
             row = found(db.one(sql.PRODUCT, {"product_id": product_id}), "product", product_id)
         reply = shop.upstream.fetch(key)
@@ -86,7 +86,7 @@ def quote_product(product_id: PathId, key: Key, shop: InSyncShop) -> Response:
 @router.post("/checkout", status_code=201, response_model=Receipt)
 def checkout(basket: Basket, key: Key, shop: InSyncShop) -> Response:
     """Write that calls the upstream: the buyer is read, a slow payment authorised, the order written."""
-    with shop.database.unit() as unit:
+    with shop.unit() as unit:
         with unit.statements() as db:
             lines = price_basket(db, basket)
         reply = shop.upstream.fetch(key)
