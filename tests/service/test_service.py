@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from fastapi.testclient import TestClient
 
 from services.api.app import make_app
 from services.api.settings import Settings, SettingsError
+from tests.factory import stage
 from vcpu_ladder.data.scale import Scale
 from vcpu_ladder.data.sqlite import restore, template
 from vcpu_ladder.knobs import DEFAULTS, KNOBS
+from vcpu_ladder.run.expect_shop import expectations
 
 SCALE = Scale(0.0001)
 BASKET = {"user_id": 5, "items": [{"product_id": 3, "quantity": 2}, {"product_id": 4, "quantity": 1}]}
@@ -195,14 +198,28 @@ def test_a_dependencys_session_freezes_the_service_where_its_release_needs_what_
 ) -> None:
     threads = {"threads": 2} if handlers == "sync" else {}
     client = serve(handlers=handlers, hold=hold, pool="queue", pool_size=1, pool_overflow=0, **threads)
-    client.app.state.shop.database.sync_engine.pool._timeout = 0.5  # type: ignore[attr-defined]
+    client.app.state.shop.database.sync_engine.pool._timeout = 0.2  # type: ignore[attr-defined]
     with ThreadPoolExecutor(8) as users:
-        answers = list(users.map(client.get, ["/products/3"] * 80))
+        answers = list(users.map(client.get, ["/products/3"] * 32))
     refused = [answer for answer in answers if answer.status_code == 503]
     assert bool(refused) == freezes
     assert all("no database connection became free" in answer.json()["detail"] for answer in refused)
     assert {answer.status_code for answer in answers} <= {200, 503}
     assert client.get("/products/3").status_code == 200
+
+
+@pytest.mark.parametrize("handlers", HANDLERS)
+@pytest.mark.parametrize("hold", KNOBS["hold"].allowed)
+def test_the_correctness_check_expects_the_statements_that_are_sent(
+    handlers: str, hold: str, serve: Callable[..., TestClient]
+) -> None:
+    checked = replace(stage("v2"), scale=SCALE, knobs={**DEFAULTS, "handlers": handlers, "hold": hold})
+    client = serve(handlers=handlers, hold=hold)
+    meter = client.app.state.shop.database._meter  # type: ignore[attr-defined]
+    for one in expectations(checked):
+        before = meter.statements
+        assert client.request(one.method, one.path, json=one.body).status_code == one.status
+        assert (one.name, meter.statements - before) == (one.name, one.statements)
 
 
 def test_bodies_are_what_the_database_holds(answered: list[Any], source: Path) -> None:
