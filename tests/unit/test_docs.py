@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factory import record
+from tests.factory import figures, record
 from vcpu_ladder import paths
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.knobs import KNOBS
@@ -48,6 +48,14 @@ def test_a_figure_is_written_between_its_markers_and_nowhere_else() -> None:
     assert rewrite(text, RECORDS) == (
         "v2 is <!-- figure: ratio main/v2 main/v1 -->× 30.1 (29.9–30.3)<!-- end --> of v1, said 41 times."
     )
+
+
+def test_a_rate_of_all_that_ended_says_how_it_failed() -> None:
+    failed = [record("v2", 300.0, figures=figures(300.0, 90))]
+    text = "<!-- figure: ended main/v2 --><!-- end --> <!-- figure: ended main/v1 --><!-- end -->"
+    written = rewrite(text, [*failed, record("v1", 10.0)])
+    assert ">303 (503 90)<" in written
+    assert ">10 (none failed)<" in written
 
 
 @pytest.mark.parametrize("figure", ["ratio main/v2 main/v9", "rps main/v9", "colour main/v2", "rps"])

@@ -156,4 +156,17 @@ def test_errors_are_the_median_of_runs() -> None:
         record("v2", 300.0, repeat, figures=figures(300.0, failed))
         for repeat, failed in enumerate((0, 9, 90))
     ]
-    assert merge(runs)[0].error_ratio == pytest.approx(9 / 9009)
+    row = merge(runs)[0]
+    assert row.error_ratio == pytest.approx(9 / 9009)
+    assert row.rps == 300.0
+    assert row.ended_rps == pytest.approx(9009 / 30)
+    assert row.failures == {"503": 99}
+
+
+def test_what_a_run_does_not_count_for_is_told_before_its_warnings() -> None:
+    warning = WARNING.model_copy(update={"name": "completed"})  # sorts before "invalid"
+    row = merge([record("v2", status="invalid", reason="workers: [1] before, [] after", checks=[warning])])[0]
+    assert row.notes == (
+        "invalid: workers: [1] before, [] after",
+        "completed: halves differ by 40% (WARMUP=30s)",
+    )
