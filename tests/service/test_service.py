@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -106,19 +106,15 @@ def database(tmp_path: Path, source: Path) -> Path:
 
 @pytest.fixture
 def serve(database: Path, upstream: Upstream) -> Iterator[Callable[..., TestClient]]:
-    clients: list[TestClient] = []
+    with ExitStack() as running:
 
-    def start(upstream_url: str | None = None, **knobs: Any) -> TestClient:
-        env = {KNOBS[name].variable: str(value) for name, value in knobs.items()}
-        env |= {"API_SQLITE_PATH": str(database), "API_UPSTREAM_URL": upstream_url or upstream.url}
-        client = TestClient(make_app(Settings.from_env(env)), raise_server_exceptions=False)
-        client.__enter__()
-        clients.append(client)
-        return client
+        def start(upstream_url: str | None = None, **knobs: Any) -> TestClient:
+            env = {KNOBS[name].variable: str(value) for name, value in knobs.items()}
+            env |= {"API_SQLITE_PATH": str(database), "API_UPSTREAM_URL": upstream_url or upstream.url}
+            app = make_app(Settings.from_env(env))
+            return running.enter_context(TestClient(app, raise_server_exceptions=False))
 
-    yield start
-    for client in clients:
-        client.__exit__(None, None, None)
+        yield start
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,17 @@ from vcpu_ladder.knobs import DEFAULTS, KNOBS
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
-    clients: list[TestClient] = []
+    with ExitStack() as running:
 
-    def start(endpoint: str) -> TestClient:
-        env = {
-            "API_SQLITE_PATH": str(tmp_path / "none.sqlite"),
-            "API_UPSTREAM_URL": "http://127.0.0.1:1",
-            "API_ENDPOINT": endpoint,
-        }
-        client = TestClient(make_app(Settings.from_env(env)))
-        client.__enter__()
-        clients.append(client)
-        return client
+        def start(endpoint: str) -> TestClient:
+            env = {
+                "API_SQLITE_PATH": str(tmp_path / "none.sqlite"),
+                "API_UPSTREAM_URL": "http://127.0.0.1:1",
+                "API_ENDPOINT": endpoint,
+            }
+            return running.enter_context(TestClient(make_app(Settings.from_env(env))))
 
-    yield start
-    for client in clients:
-        client.__exit__(None, None, None)
+        yield start
 
 
 @pytest.mark.parametrize("endpoint", [one for one in ENDPOINTS.values() if not one.statements])
