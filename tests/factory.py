@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from vcpu_ladder import paths
-from vcpu_ladder.ladder import load_ladder
-from vcpu_ladder.record import Figures, Latency, LimitResult, RunRecord
-from vcpu_ladder.resolve import ResolvedStage, resolve
+from vcpu_ladder.ladder.reader import load_ladder
+from vcpu_ladder.ladder.resolve import ResolvedStage, resolve
+from vcpu_ladder.records.record import Figures, Latency, LimitResult, RunRecord
 
 MAIN = paths.LADDERS / "main.toml"
 POSTGRES = paths.LADDERS / "postgres.toml"

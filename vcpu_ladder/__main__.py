@@ -1,3 +1,3 @@
-from vcpu_ladder.cli import main
+from vcpu_ladder.commands.app import main
 
 main()

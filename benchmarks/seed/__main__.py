@@ -21,7 +21,7 @@ import typer
 from benchmarks.seed.catalog import structure
 from benchmarks.seed.published import SCHEMA, inserts
 from vcpu_ladder import paths
-from vcpu_ladder.console import ends_well, err, out
+from vcpu_ladder.commands.console import ends_well, err, out
 from vcpu_ladder.errors import LadderError
 from vcpu_ladder.postgres.connect import Connection, one, session
 from vcpu_ladder.postgres.plan import Layout, SeedPlan

@@ -8,8 +8,8 @@ Source: load-test-sync-vs-async, its schema and seed.
 
 from __future__ import annotations
 
-from vcpu_ladder.data.scale import FULL_ROWS, STATUSES
 from vcpu_ladder.data.words import WORDS
+from vcpu_ladder.ladder.scale import FULL_ROWS, STATUSES
 
 SCHEMA = (
     "DROP TABLE IF EXISTS order_items",

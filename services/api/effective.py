@@ -18,13 +18,13 @@ import anyio.to_thread
 from fastapi.routing import APIRoute
 
 from services.api import gunicorn_conf
-from services.api.cgroup import Cgroup, read_cgroup
 from services.api.db.choose import AnyAsyncDatabase
 from services.api.handlers.session_dependency import DEPENDENCIES
 from services.api.handlers.shop import AsyncShop, SyncShop, worker_shop
 from services.api.meter import OWN_PATHS
 from services.api.metrics import ObserveLatency
 from services.api.studies.request_log import RequestLog
+from services.contract.cgroup import Cgroup, read_cgroup
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

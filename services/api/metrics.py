@@ -18,10 +18,10 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from prometheus_fastapi_instrumentator import Instrumentator
 
-from services.api.cgroup import Cgroup, read_cgroup
 from services.api.meter import OWN_PATHS, ASGIApp, Receive, Scope, Send
 from services.api.settings import RUN_LABELS
 from services.api.threads import THREADS
+from services.contract.cgroup import Cgroup, read_cgroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vcpu_ladder.knob import Value
-from vcpu_ladder.knobs import KNOBS
+from services.contract.knob import Value
+from services.contract.knobs import KNOBS
 
 # Label of the live view: the variable that an environment sets it by.
 RUN_LABELS = {"ladder": "API_RUN_LADDER", "stage": "API_RUN_STAGE", "run": "API_RUN_ID"}

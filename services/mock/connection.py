@@ -6,8 +6,8 @@ from http import HTTPStatus
 from time import monotonic
 from typing import Final, cast
 
+from services.contract.delays import keyed, random_delay_ms
 from services.mock.pages import JSON, Page
-from services.mock.profiles import keyed, random_delay_ms
 from services.mock.reader import MAX_PIPELINED, SLICE_BYTES, RequestReader
 from services.mock.shared import Shared
 from services.mock.targets import BadTargetError, parse_plain, parse_query, split

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from services.mock.profiles import PROFILES, Profile
+from services.contract.delays import PROFILES, Profile
 
 CUSTOM: Final = "custom"
 """The profile name reported when P50 and P99 were given as numbers."""

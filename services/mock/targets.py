@@ -4,7 +4,7 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from services.mock.profiles import MAX_DELAY_MS
+from services.contract.delays import MAX_DELAY_MS
 
 _KEY: Final = "[A-Za-z0-9._:-]{1,128}"
 _MATCH_KEY: Final = re.compile(_KEY).fullmatch

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from vcpu_ladder import paths
-from vcpu_ladder.environments.container import Container, containers
-from vcpu_ladder.environments.docker import Engine
+from vcpu_ladder.environments.compose.container import Container, containers
+from vcpu_ladder.environments.compose.engine import Engine
 from vcpu_ladder.environments.host import free_port
 
 PROJECT = "vcpu-ladder-test"

@@ -12,7 +12,7 @@ from grafana import check as dashboards
 from tests.compose.conftest import SHORT, Stack
 from tests.waiting import wait_for
 from vcpu_ladder import paths
-from vcpu_ladder.environments.compose_project import Project
+from vcpu_ladder.environments.compose.project import Project
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(300)]
 

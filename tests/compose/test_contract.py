@@ -13,14 +13,14 @@ from tests.factory import stage
 from tests.unit.test_run_stage import FakeEnvironment
 from tests.waiting import wait_for
 from vcpu_ladder.environments.base import Environment
-from vcpu_ladder.environments.compose import ComposeEnvironment
-from vcpu_ladder.environments.container import containers
-from vcpu_ladder.environments.container_usage import EngineMeter, KernelMeter
-from vcpu_ladder.environments.docker import Engine
+from vcpu_ladder.environments.compose.container import containers
+from vcpu_ladder.environments.compose.engine import Engine
+from vcpu_ladder.environments.compose.environment import ComposeEnvironment
+from vcpu_ladder.environments.compose.usage import EngineMeter, KernelMeter
 from vcpu_ladder.environments.host import free_port
-from vcpu_ladder.environments.native import NativeEnvironment
-from vcpu_ladder.environments.processes import strays
-from vcpu_ladder.loopback import get_json
+from vcpu_ladder.environments.loopback import get_json
+from vcpu_ladder.environments.native.environment import NativeEnvironment
+from vcpu_ladder.environments.native.processes import strays
 from vcpu_ladder.run.prove import broken, prove, see_workers, upstream_in_force
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(300)]

@@ -26,9 +26,9 @@ from tests.e2e.test_postgres_runs import Bench
 from tests.e2e.test_postgres_seed import quiet
 from tests.e2e.test_postgres_server import reachable_folder
 from vcpu_ladder import paths
+from vcpu_ladder.commands.guard import only_one
 from vcpu_ladder.environments.host import free_port
-from vcpu_ladder.guard import only_one
-from vcpu_ladder.live import LiveView
+from vcpu_ladder.environments.live import LiveView
 from vcpu_ladder.postgres import cluster
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]

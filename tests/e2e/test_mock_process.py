@@ -19,7 +19,7 @@ import httpx
 import pytest
 from scipy import stats
 
-from services.mock.profiles import Profile, delay_ms
+from services.contract.delays import Profile, delay_ms
 
 pytestmark = pytest.mark.e2e
 

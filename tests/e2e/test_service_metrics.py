@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from vcpu_ladder import paths
-from vcpu_ladder.data.scale import Scale
 from vcpu_ladder.data.sqlite import template
+from vcpu_ladder.ladder.scale import Scale
 
 SCRIPT = """
 import warnings

@@ -14,14 +14,14 @@ from tests.e2e.test_postgres_seed import quiet
 from tests.e2e.test_postgres_server import free_port, reachable_folder
 from tests.waiting import LOOP_CLOCK_MS
 from vcpu_ladder import paths
-from vcpu_ladder.data.scale import Scale
+from vcpu_ladder.commands.guard import only_one
 from vcpu_ladder.environments.host import Ports
-from vcpu_ladder.environments.native import NativeEnvironment
-from vcpu_ladder.events import Silent
-from vcpu_ladder.guard import only_one
-from vcpu_ladder.ladder import load_ladder
-from vcpu_ladder.record import RunRecord
-from vcpu_ladder.resolve import ResolvedStage, resolve
+from vcpu_ladder.environments.native.environment import NativeEnvironment
+from vcpu_ladder.ladder.reader import load_ladder
+from vcpu_ladder.ladder.resolve import ResolvedStage, resolve
+from vcpu_ladder.ladder.scale import Scale
+from vcpu_ladder.records.events import Silent
+from vcpu_ladder.records.record import RunRecord
 from vcpu_ladder.run import stage as steps
 from vcpu_ladder.run.drive import load_variables
 from vcpu_ladder.run.stage import Job, run_stage

@@ -14,10 +14,10 @@ from services.api.db.engines import engine_arguments, engine_url
 from services.api.db.paramstyle import numbered, pyformat
 from services.api.db.postgres import asyncpg_sizes, prepare_threshold, psycopg_sizes, statement_cache_size
 from services.api.settings import Settings, SettingsError
+from services.contract.knobs import DEFAULTS, KNOBS
 from vcpu_ladder.environments import live_data
 from vcpu_ladder.environments.live_data import Watcher, _counted
 from vcpu_ladder.errors import EnvironmentNotReady
-from vcpu_ladder.knobs import DEFAULTS, KNOBS
 
 ENV = {
     "API_DATABASE": "postgres",

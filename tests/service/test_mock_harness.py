@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 
+from services.contract.delays import Profile
 from services.mock import connection, timers
 from services.mock.connection import Connection
-from services.mock.profiles import Profile
 from services.mock.settings import Settings
 from services.mock.shared import Shared
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.mock import profiles
+from services.contract import delays as profiles
 from services.mock.reader import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_TARGET_BYTES
 from tests.service.test_mock_harness import SETTINGS, Peer, Response, request
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special  # scipy.stats takes half a second to import
 
-from services.mock import profiles
-from services.mock.profiles import PROFILES, Profile, delay_ms, factor
+from services.contract import delays as profiles
+from services.contract.delays import PROFILES, Profile, delay_ms, factor
 
 FAST, SLOW = PROFILES["fast"], PROFILES["slow"]
 GOLDEN_DELAY_MS = 4345.526021290659

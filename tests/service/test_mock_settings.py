@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.mock.profiles import PROFILES, Profile
+from services.contract.delays import PROFILES, Profile
 from services.mock.settings import CUSTOM, Settings, SettingsError, read_settings
 
 

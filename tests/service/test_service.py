@@ -20,10 +20,10 @@ from fastapi.testclient import TestClient
 
 from services.api.app import make_app
 from services.api.settings import Settings, SettingsError
+from services.contract.knobs import DEFAULTS, KNOBS
 from tests.factory import stage
-from vcpu_ladder.data.scale import Scale
 from vcpu_ladder.data.sqlite import restore, template
-from vcpu_ladder.knobs import DEFAULTS, KNOBS
+from vcpu_ladder.ladder.scale import Scale
 from vcpu_ladder.run.expect_shop import expectations
 
 SCALE = Scale(0.0001)

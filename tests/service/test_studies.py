@@ -17,9 +17,10 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from services.api.studies import http_io, json_file
-from services.api.studies.catalog import ENDPOINTS
+from services.api.studies import http_io
 from services.api.threads import Threads
+from services.contract import json_file
+from services.contract.endpoints import ENDPOINTS
 from tests.service.test_service import (  # noqa: F401 - fixtures
     Upstream,
     database,

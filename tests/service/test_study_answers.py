@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from services.api.studies import simulation
-from services.api.studies.catalog import ENDPOINTS
+from services.contract.endpoints import ENDPOINTS
+from services.contract.knobs import DEFAULTS, KNOBS
 from tests.factory import stage
 from tests.unit.test_ladder import HEAD, write
 from tests.unit.test_twins import API, unawaited
 from vcpu_ladder import paths
 from vcpu_ladder.errors import UsageError
-from vcpu_ladder.knobs import DEFAULTS, KNOBS
-from vcpu_ladder.ladder import load_ladder
-from vcpu_ladder.resolve import resolve_all
+from vcpu_ladder.ladder.reader import load_ladder
+from vcpu_ladder.ladder.resolve import resolve_all
 from vcpu_ladder.run.expect_study import called_path, expectations, fibonacci
 
 SELECT, SIMULATION = paths.LADDERS / "select.toml", paths.LADDERS / "simulation.toml"

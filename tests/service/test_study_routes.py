@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 
 from services.api.app import make_app
 from services.api.settings import Settings
-from services.api.studies.catalog import ENDPOINTS, SHOP, study_kinds
-from vcpu_ladder.knobs import DEFAULTS, KNOBS
+from services.contract.endpoints import ENDPOINTS, SHOP, study_kinds
+from services.contract.knobs import DEFAULTS, KNOBS
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from vcpu_ladder import paths
 from vcpu_ladder.audit.figures import Row, load_figures
 from vcpu_ladder.audit.judge import Judged, judge, judge_row
 from vcpu_ladder.audit.report import FORMATS
-from vcpu_ladder.cli import app
+from vcpu_ladder.commands.app import app
 from vcpu_ladder.errors import UsageError
 
 PUBLISHED = {judged.name: judged for judged in judge(load_figures(paths.PUBLISHED))}

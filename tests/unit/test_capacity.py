@@ -9,7 +9,7 @@ import pytest
 
 from tests.factory import stage
 from vcpu_ladder import paths
-from vcpu_ladder.environments.capacity import open_files_needed, require_open_files, require_ports
+from vcpu_ladder.environments.sockets import open_files_needed, require_open_files, require_ports
 from vcpu_ladder.errors import EnvironmentNotReady
 
 SLEEP = paths.LADDERS / "sleep.toml"

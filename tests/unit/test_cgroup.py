@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from services.api.cgroup import Cgroup, read_cgroup
 from services.api.metrics import CgroupCollector
+from services.contract.cgroup import Cgroup, read_cgroup
 
 # A quota of half a CPU and 256 MiB; a process that span for two seconds.
 V1 = {

@@ -16,17 +16,19 @@ import pytest
 import yaml
 
 from services.api import effective
-from services.api.cgroup import Cgroup
+from services.contract.cgroup import Cgroup
 from tests.factory import stage
 from vcpu_ladder import paths
-from vcpu_ladder.doctor import PINNED_K6
-from vcpu_ladder.environments import choose, container, docker
-from vcpu_ladder.environments.compose_project import PASSWORD, password, project_name, read_version
-from vcpu_ladder.environments.compose_stack import overriding
-from vcpu_ladder.environments.container import End
-from vcpu_ladder.environments.docker import Engine
+from vcpu_ladder.commands.doctor import PINNED_K6
+from vcpu_ladder.environments import registry as choose
+from vcpu_ladder.environments.compose import container
+from vcpu_ladder.environments.compose import engine as docker
+from vcpu_ladder.environments.compose.container import End
+from vcpu_ladder.environments.compose.engine import Engine
+from vcpu_ladder.environments.compose.project import PASSWORD, password, project_name, read_version
+from vcpu_ladder.environments.compose.stack import overriding
 from vcpu_ladder.environments.host import Cpus
-from vcpu_ladder.environments.native import NativeEnvironment
+from vcpu_ladder.environments.native.environment import NativeEnvironment
 from vcpu_ladder.environments.service import service_command, upstream_command
 from vcpu_ladder.errors import EnvironmentNotReady, UsageError
 from vcpu_ladder.postgres.cluster import MAJOR

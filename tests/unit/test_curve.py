@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.factory import POSTGRES, record, stage
+from vcpu_ladder.commands.documents import rewrite
 from vcpu_ladder.errors import UsageError
-from vcpu_ladder.ladder import load_ladder
-from vcpu_ladder.record import RunRecord
-from vcpu_ladder.resolve import resolve_all
+from vcpu_ladder.ladder.reader import load_ladder
+from vcpu_ladder.ladder.resolve import resolve_all
+from vcpu_ladder.records.record import RunRecord
 from vcpu_ladder.summary.curve import Curve, curves
-from vcpu_ladder.summary.documents import rewrite
 from vcpu_ladder.summary.export import curve_line
 from vcpu_ladder.summary.merge import merge
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from vcpu_ladder.durations import parse_duration, show_duration
 from vcpu_ladder.environments import host
 from vcpu_ladder.environments.host import Cpus, Ports
-from vcpu_ladder.environments.native import NativeEnvironment
+from vcpu_ladder.environments.native.environment import NativeEnvironment
 from vcpu_ladder.errors import EnvironmentNotReady
+from vcpu_ladder.ladder.durations import parse_duration, show_duration
 
 
 def test_the_service_gets_the_last_cpu_and_the_others_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from tests.factory import POSTGRES, figures, stage
 from vcpu_ladder import paths
-from vcpu_ladder.limits import LIMITS, Observed, find_limit
-from vcpu_ladder.validity import CHECKS, STILL_BUSY, Evidence, judge
+from vcpu_ladder.records.limits import LIMITS, Observed, find_limit
+from vcpu_ladder.run.validity import CHECKS, STILL_BUSY, Evidence, judge
 
 SOUND: dict[str, Any] = {
     "generator_cpu_ratio": 0.3,

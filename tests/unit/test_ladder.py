@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.contract.knobs import DEFAULTS, KNOBS
 from vcpu_ladder import paths
 from vcpu_ladder.errors import UsageError
-from vcpu_ladder.knobs import DEFAULTS, KNOBS
-from vcpu_ladder.ladder import ladders_in, load_ladder
-from vcpu_ladder.resolve import resolve, resolve_all
+from vcpu_ladder.ladder.reader import ladders_in, load_ladder
+from vcpu_ladder.ladder.resolve import resolve, resolve_all
 
 HEAD = """
 title = "a test"

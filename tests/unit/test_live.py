@@ -8,8 +8,8 @@ from services.api import metrics
 from services.api.settings import Settings
 from tests.factory import record, stage
 from vcpu_ladder.environments.host import free_port
+from vcpu_ladder.environments.live import LiveView, run_labels
 from vcpu_ladder.errors import EnvironmentNotReady
-from vcpu_ladder.live import LiveView, run_labels
 from vcpu_ladder.summary.merge import Setting
 
 

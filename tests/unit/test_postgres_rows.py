@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcpu_ladder.data.scale import STATUSES
 from vcpu_ladder.data.words import WORDS
 from vcpu_ladder.errors import UsageError
+from vcpu_ladder.ladder.scale import STATUSES
 from vcpu_ladder.postgres import rows
 from vcpu_ladder.postgres.plan import Layout, SeedPlan
 from vcpu_ladder.postgres.rows import tables

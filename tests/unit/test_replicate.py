@@ -12,20 +12,23 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.factory import record
-from vcpu_ladder import cli, cli_replicate, guard, paths
+from vcpu_ladder import paths
 from vcpu_ladder.audit.figures import load_figures
+from vcpu_ladder.commands import app as cli
+from vcpu_ladder.commands import guard
+from vcpu_ladder.commands import replicate as cli_replicate
 from vcpu_ladder.environments.base import Environment
+from vcpu_ladder.environments.machine import machine_facts, source_facts
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted
-from vcpu_ladder.ladder import Published, load_ladder
-from vcpu_ladder.machine import machine_facts, source_facts
-from vcpu_ladder.record import RECORD, RunRecord, load_records, run_folder, save
+from vcpu_ladder.ladder.reader import Published, load_ladder
+from vcpu_ladder.ladder.sizes import sized
+from vcpu_ladder.records.record import RECORD, RunRecord, load_records, run_folder, save
 from vcpu_ladder.replicate.plan import anchor, measured, published_ladders, published_stages, to_run
 from vcpu_ladder.replicate.table import compare_all, line, markdown, sentence
 from vcpu_ladder.replicate.verdict import Compared, served_rps, verdict
 from vcpu_ladder.run.stage import Job
-from vcpu_ladder.sizes import sized
 from vcpu_ladder.summary.merge import Row, by_name, merge
-from vcpu_ladder.summary.stats import Ratio
+from vcpu_ladder.summary.verdict import Ratio
 
 LADDERS = {ladder.name: ladder for ladder in published_ladders(paths.LADDERS)}
 ABOVE: Row = merge([record("v2", 300.0)])[0]

@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from httpx import ConnectError, Request, Response
 
+from services.contract.knobs import KNOBS
 from tests.factory import figures, stage
-from vcpu_ladder import guard, paths
+from vcpu_ladder import paths
+from vcpu_ladder.commands import guard
 from vcpu_ladder.environments.base import Activity, Load, Usage
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted, RunInvalid
-from vcpu_ladder.events import Silent
-from vcpu_ladder.knobs import KNOBS
+from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.postgres.steps import OnProgress
-from vcpu_ladder.record import MARKER, RECORD, RunRecord, load_records, unfinished
-from vcpu_ladder.resolve import ResolvedStage
+from vcpu_ladder.records.events import Silent
+from vcpu_ladder.records.record import MARKER, RECORD, RunRecord, load_records, unfinished
 from vcpu_ladder.run import stage as steps
 from vcpu_ladder.run.drive import read_summary
 from vcpu_ladder.run.stage import Job, run_stage

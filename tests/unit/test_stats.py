@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from vcpu_ladder.summary.stats import enough_for, ratio
+from vcpu_ladder.summary.verdict import enough_for, ratio
 
 
 def test_paired_blocks_cancel_what_the_machine_did_to_both() -> None:

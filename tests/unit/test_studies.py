@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from httpx import Request, Response
 
-from services.api.studies.catalog import ENDPOINTS, SHOP
 from services.api.studies.routers import STUDIES
+from services.contract.endpoints import ENDPOINTS, SHOP
+from services.contract.knobs import DEFAULTS, idle, on_threads
 from tests.unit.test_ladder import HEAD, stage, write
 from vcpu_ladder.errors import RunInvalid, UsageError
-from vcpu_ladder.knobs import DEFAULTS, idle, on_threads
-from vcpu_ladder.ladder import load_ladder
-from vcpu_ladder.resolve import ResolvedStage, resolve, resolve_all
+from vcpu_ladder.ladder.reader import load_ladder
+from vcpu_ladder.ladder.resolve import ResolvedStage, resolve, resolve_all
 from vcpu_ladder.run import correctness
 from vcpu_ladder.run.drive import load_variables
 

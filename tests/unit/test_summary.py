@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.factory import figures, golden, record
-from vcpu_ladder.record import CheckResult, load_records, save
+from vcpu_ladder.records.record import CheckResult, load_records, save
 from vcpu_ladder.summary.export import FORMATS, as_csv, write_all
 from vcpu_ladder.summary.merge import merge, newest
 from vcpu_ladder.summary.terminal import print_rows

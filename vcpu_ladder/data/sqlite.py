@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from vcpu_ladder.data.scale import STATUSES, Scale
 from vcpu_ladder.data.words import WORDS
 from vcpu_ladder.errors import EnvironmentNotReady
+from vcpu_ladder.ladder.scale import STATUSES, Scale
 
 # Changes when the rows or the schema do, so that an old file is never taken for a new one.
 GENERATION = 2

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.postgres.steps import OnProgress
-from vcpu_ladder.resolve import ResolvedStage
 
 
 @dataclass(frozen=True)

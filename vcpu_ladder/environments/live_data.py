@@ -12,11 +12,11 @@ import psycopg
 
 from vcpu_ladder.environments.base import Activity
 from vcpu_ladder.errors import EnvironmentNotReady
+from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.postgres.connect import Connection, connect
 from vcpu_ladder.postgres.plan import SeedPlan
 from vcpu_ladder.postgres.restore import restore
 from vcpu_ladder.postgres.server import NativeServer, Server, describe
-from vcpu_ladder.resolve import ResolvedStage
 
 DATA_SEED = 1
 # The service's settings name its connections so, with the worker's pid.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vcpu_ladder.load import MOCK_SEED
-from vcpu_ladder.resolve import ResolvedStage
+from vcpu_ladder.ladder.load import MOCK_SEED
+from vcpu_ladder.ladder.resolve import ResolvedStage
 
 _START_S = 30.0
 # Each worker imports the service for itself, and they share the one CPU.

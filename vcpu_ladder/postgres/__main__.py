@@ -13,11 +13,11 @@ from typing import Annotated
 import typer
 
 from vcpu_ladder import paths
-from vcpu_ladder.console import ends_well, out, print_progress, say
-from vcpu_ladder.environments.choose import find_engine
-from vcpu_ladder.environments.compose_data import seed_in_compose
-from vcpu_ladder.environments.compose_project import Project
-from vcpu_ladder.guard import only_one
+from vcpu_ladder.commands.console import ends_well, out, print_progress, say
+from vcpu_ladder.commands.guard import only_one
+from vcpu_ladder.environments.compose.data import seed_in_compose
+from vcpu_ladder.environments.compose.project import Project
+from vcpu_ladder.environments.registry import find_engine
 from vcpu_ladder.postgres.connect import session
 from vcpu_ladder.postgres.plan import Layout, SeedPlan
 from vcpu_ladder.postgres.restore import RUN_DATABASE, restore

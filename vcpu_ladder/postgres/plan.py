@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 
 from vcpu_ladder import paths
-from vcpu_ladder.data.scale import FULL_ROWS
 from vcpu_ladder.errors import UsageError
+from vcpu_ladder.ladder.scale import FULL_ROWS
 
 SCHEMA = paths.HOME / "postgres" / "schema"
 MAX_SCALE = 100.0

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vcpu_ladder.data.scale import STATUSES
 from vcpu_ladder.data.words import WORDS
+from vcpu_ladder.ladder.scale import STATUSES
 from vcpu_ladder.postgres.plan import SeedPlan
 
 Ids = NDArray[np.int64]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vcpu_ladder.ladder import Ladder, Stage, ladders_in, load_ladder
-from vcpu_ladder.machine import machine_facts, source_facts
-from vcpu_ladder.record import RunRecord
-from vcpu_ladder.resolve import ResolvedStage, resolve
-from vcpu_ladder.sizes import SizeName, sized
+from vcpu_ladder.environments.machine import machine_facts, source_facts
+from vcpu_ladder.ladder.reader import Ladder, Stage, ladders_in, load_ladder
+from vcpu_ladder.ladder.resolve import ResolvedStage, resolve
+from vcpu_ladder.ladder.sizes import SizeName, sized
+from vcpu_ladder.records.record import RunRecord
 
 
 def published_ladders(folder: Path, size: SizeName | None = None) -> list[Ladder]:

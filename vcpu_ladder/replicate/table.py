@@ -9,12 +9,12 @@ from vcpu_ladder import paths
 from vcpu_ladder.audit.figures import load_figures
 from vcpu_ladder.audit.judge import Judged, judge
 from vcpu_ladder.audit.report import decisive
-from vcpu_ladder.ladder import Ladder, Stage
+from vcpu_ladder.ladder.reader import Ladder, Stage
 from vcpu_ladder.replicate.plan import anchor, published_ladders, published_stages
 from vcpu_ladder.replicate.verdict import Compared, served_rps, verdict
 from vcpu_ladder.summary.export import digits, show_ratio, spread
 from vcpu_ladder.summary.merge import Row
-from vcpu_ladder.summary.stats import ratio
+from vcpu_ladder.summary.verdict import ratio
 
 HEAD = ("Study", "Rung", "Published RPS", "Ours RPS", "To", "Published ratio", "Our ratio", "Verdict", "Why")
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from vcpu_ladder.ladder import Published
+from vcpu_ladder.ladder.reader import Published
 from vcpu_ladder.summary.merge import Row
-from vcpu_ladder.summary.stats import Ratio
+from vcpu_ladder.summary.verdict import Ratio
 
 Verdict = Literal[
     "first rung",

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.api.studies.catalog import SHOP
+from services.contract.endpoints import SHOP
+from vcpu_ladder.environments.loopback import get_text, request
 from vcpu_ladder.errors import RunInvalid
-from vcpu_ladder.loopback import get_text, request
-from vcpu_ladder.resolve import ResolvedStage
+from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.run import expect_shop, expect_study
 from vcpu_ladder.run.expectation import Expectation
 

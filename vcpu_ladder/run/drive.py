@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from services.api.studies.catalog import SHOP
+from services.contract.endpoints import SHOP
 from vcpu_ladder.environments.base import Stack
 from vcpu_ladder.errors import RunInvalid
-from vcpu_ladder.record import Figures, Latency
-from vcpu_ladder.resolve import ResolvedStage
+from vcpu_ladder.ladder.resolve import ResolvedStage
+from vcpu_ladder.records.record import Figures, Latency
 from vcpu_ladder.run.expect_study import called_path
 from vcpu_ladder.run.sample import Sample, Sampler
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from services.mock.profiles import Profile, delay_ms, factor
-from vcpu_ladder.load import MOCK_SEED
-from vcpu_ladder.resolve import ResolvedStage
+from services.contract.delays import Profile, delay_ms, factor
+from vcpu_ladder.ladder.load import MOCK_SEED
+from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.run.expectation import Expectation
 
 

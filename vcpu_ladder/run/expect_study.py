@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from services.api.studies import json_file
-from services.api.studies.catalog import ENDPOINTS, TASKS, WAIT_MS
-from vcpu_ladder.data.scale import STATUSES
-from vcpu_ladder.resolve import ResolvedStage
+from services.contract import json_file
+from services.contract.endpoints import ENDPOINTS, TASKS, WAIT_MS
+from vcpu_ladder.ladder.resolve import ResolvedStage
+from vcpu_ladder.ladder.scale import STATUSES
 from vcpu_ladder.run.expectation import Expectation
 
 

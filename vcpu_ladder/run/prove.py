@@ -13,12 +13,12 @@ from typing import Any
 
 import httpx
 
+from services.contract.knobs import KNOBS
 from vcpu_ladder.environments.base import Activity
+from vcpu_ladder.environments.loopback import get_json
 from vcpu_ladder.errors import EnvironmentNotReady
-from vcpu_ladder.knobs import KNOBS
-from vcpu_ladder.loopback import get_json
-from vcpu_ladder.record import ProofResult
-from vcpu_ladder.resolve import ResolvedStage
+from vcpu_ladder.ladder.resolve import ResolvedStage
+from vcpu_ladder.records.record import ProofResult
 
 # Connections are not spread evenly over workers that share a socket: ask in bursts until all were seen.
 _BURST = 32

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vcpu_ladder.environments.base import Activity, Stack, Usage
-from vcpu_ladder.loopback import get_json
+from vcpu_ladder.environments.loopback import get_json
 from vcpu_ladder.run.correctness import worker_totals
 
 _EVERY_S = 1.0

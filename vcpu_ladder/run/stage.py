@@ -16,12 +16,13 @@ from typing import Any
 import httpx
 
 from vcpu_ladder.environments.base import Environment, Stack
+from vcpu_ladder.environments.loopback import get_text, request
+from vcpu_ladder.environments.machine import machine_facts, source_facts
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted, LadderError, RunInvalid, Unproven
-from vcpu_ladder.events import Listener, Moment
-from vcpu_ladder.limits import Observed, find_limit
-from vcpu_ladder.loopback import get_text, request
-from vcpu_ladder.machine import machine_facts, source_facts
-from vcpu_ladder.record import (
+from vcpu_ladder.ladder.resolve import ResolvedStage
+from vcpu_ladder.records.events import Listener, Moment
+from vcpu_ladder.records.limits import Observed, find_limit
+from vcpu_ladder.records.record import (
     MARKER,
     Figures,
     ProofResult,
@@ -33,13 +34,12 @@ from vcpu_ladder.record import (
     save,
     write_atomically,
 )
-from vcpu_ladder.resolve import ResolvedStage
 from vcpu_ladder.run.budget import spent
 from vcpu_ladder.run.correctness import check_correctness, errors_by_cause, requests_by_worker
 from vcpu_ladder.run.drive import drive, load_variables
 from vcpu_ladder.run.prove import broken, prove, see_workers, upstream_in_force
 from vcpu_ladder.run.sample import Sample, medians, write_samples
-from vcpu_ladder.validity import STILL_BUSY, Evidence, judge
+from vcpu_ladder.run.validity import STILL_BUSY, Evidence, judge
 
 # A service with a backlog of blocking requests answers only when it is through.
 _AFTER_LOAD_DEADLINE_S = 45.0

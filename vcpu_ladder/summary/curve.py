@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from vcpu_ladder.summary.merge import Row, Setting
-from vcpu_ladder.summary.stats import Ratio, ratio
+from vcpu_ladder.summary.verdict import Ratio, ratio
 
 _MIN_POINTS = 3
 

@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vcpu_ladder.knobs import KNOBS
-from vcpu_ladder.record import write_atomically
+from services.contract.knobs import KNOBS
+from vcpu_ladder.records.record import write_atomically
 from vcpu_ladder.summary.curve import Curve, curves
 from vcpu_ladder.summary.merge import Row, Setting
-from vcpu_ladder.summary.stats import Ratio
+from vcpu_ladder.summary.verdict import Ratio
 
 CSV_COLUMNS = [
     "ladder",

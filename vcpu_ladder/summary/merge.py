@@ -11,10 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from vcpu_ladder.limits import Observed, find_limit
-from vcpu_ladder.record import Figures, LimitResult, RunRecord
-from vcpu_ladder.resolve import fingerprint
-from vcpu_ladder.summary.stats import Ratio, enough_for, ratio
+from vcpu_ladder.ladder.resolve import fingerprint
+from vcpu_ladder.records.limits import Observed, find_limit
+from vcpu_ladder.records.record import Figures, LimitResult, RunRecord
+from vcpu_ladder.summary.verdict import Ratio, enough_for, ratio
 
 # The runs of one setting by (stage, fingerprint), oldest first.
 _Groups = dict[tuple[str, str], list[RunRecord]]

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from services.api.db.pool_state import PoolState
 from services.api.db.postgres import prepare_threshold, statement_cache_size
 from services.api.settings import Settings
-from services.api.sqlite_profiles import SQLITE_PROFILES
+from services.contract.sqlite_profiles import SQLITE_PROFILES
 
 
 @cache

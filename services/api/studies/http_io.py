@@ -19,11 +19,11 @@ from fastapi.responses import Response
 from services.api.errors import UpstreamFailedError, UpstreamTimeoutError
 from services.api.meter import Meter
 from services.api.settings import Settings
-from services.api.studies import json_file
-from services.api.studies.catalog import WAIT_MS
 from services.api.studies.request_log import RequestLog
 from services.api.studies.study import Study
 from services.api.upstream.limits import HTTPX_LIMITS
+from services.contract import json_file
+from services.contract.endpoints import WAIT_MS
 
 
 class Calls:

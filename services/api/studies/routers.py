@@ -8,8 +8,8 @@ from importlib import import_module
 
 from services.api.meter import Meter
 from services.api.settings import Settings
-from services.api.studies.catalog import ENDPOINTS, SHOP
 from services.api.studies.study import Study
+from services.contract.endpoints import ENDPOINTS, SHOP
 
 # Each module has ``make_study(settings, meter) -> Study``.
 STUDIES: dict[str, str] = {

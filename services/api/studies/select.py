@@ -11,9 +11,9 @@ from fastapi import APIRouter
 
 from services.api.meter import Meter
 from services.api.settings import Settings
-from services.api.studies.catalog import SELECT_USER
 from services.api.studies.pools import StudyPools
 from services.api.studies.study import Study
+from services.contract.endpoints import SELECT_USER
 
 ORDERS_OF_USER = """
 SELECT id, status, created_at FROM orders WHERE user_id = %(user_id)s ORDER BY id

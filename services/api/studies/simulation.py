@@ -16,9 +16,9 @@ from psycopg import rows
 
 from services.api.meter import Meter
 from services.api.settings import Settings
-from services.api.studies.catalog import SIMULATION_USER
 from services.api.studies.pools import StudyPools
 from services.api.studies.study import Study
+from services.contract.endpoints import SIMULATION_USER
 
 PRODUCTS_OF_USER = """
 SELECT products.id, products.title, products.unit_price, sum(order_items.quantity) AS quantity

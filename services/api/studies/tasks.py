@@ -10,8 +10,8 @@ from fastapi import APIRouter
 
 from services.api.meter import Meter
 from services.api.settings import Settings
-from services.api.studies.catalog import TASKS
 from services.api.studies.study import Study
+from services.contract.endpoints import TASKS
 
 
 class Tasks:

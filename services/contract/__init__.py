@@ -1,0 +1,1 @@
+"""What the services, their images and the runner share. Standard library only."""

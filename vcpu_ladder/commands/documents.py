@@ -1,0 +1,107 @@
+"""Figures in documents: every one stands between markers and is written from the committed records.
+
+``<!-- figure: ratio main/v2 main/v1 -->× 30.8<!-- end -->`` is rewritten by ``vcpu-ladder documents``; a
+test fails when a document says anything else than the records do. One registry of kinds of figure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from vcpu_ladder import paths
+from vcpu_ladder.audit.figures import load_figures
+from vcpu_ladder.audit.judge import judge
+from vcpu_ladder.audit.report import as_markdown, rules_table
+from vcpu_ladder.errors import UsageError
+from vcpu_ladder.records.record import RunRecord
+from vcpu_ladder.replicate.table import compare_all, markdown, sentence
+from vcpu_ladder.summary.curve import curves
+from vcpu_ladder.summary.export import curve_table, digits, knobs_table, markdown_table, show_ratio, spread
+from vcpu_ladder.summary.merge import Row, by_name, merge
+from vcpu_ladder.summary.verdict import Ratio, ratio
+
+_MARKER = re.compile(r"(<!-- figure: (?P<kind>\S+)(?P<arguments>[^>]*) -->)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def rewrite(text: str, records: Sequence[RunRecord]) -> str:
+    """The document with every figure as the records have it. Raises UsageError for one they lack."""
+    if _MARKER.search(text) is None:
+        return text
+    rows = by_name(merge(records))
+
+    def figure(match: re.Match[str]) -> str:
+        kind, arguments = match["kind"], match["arguments"].split()
+        try:
+            content = FIGURES[kind](_Book(rows), *arguments)
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"figure {kind} {' '.join(arguments)}: not in the records: {error}") from None
+        return match[1] + content + match[5]
+
+    return _MARKER.sub(figure, text)
+
+
+class _Book:
+    """The newest rows by name."""
+
+    def __init__(self, rows: Mapping[str, Row]) -> None:
+        self.rows = rows
+
+    def ratio(self, first: str, second: str) -> Ratio:
+        found = ratio(self.rows[first].blocks, self.rows[second].blocks)
+        if found is None or self.rows[first].setting != self.rows[second].setting:
+            raise KeyError(f"{first} over {second}")
+        return found
+
+
+def _table(book: _Book, ladder: str) -> str:
+    return "\n" + markdown_table([row for row in book.rows.values() if row.ladder == ladder])
+
+
+def _curve(book: _Book, ladder: str, name: str) -> str:
+    found = curves([row for row in book.rows.values() if row.ladder == ladder])
+    for curve in found:
+        if curve.name == name:
+            return "\n" + curve_table(curve)
+    raise KeyError(f"curve {name} of {ladder}")
+
+
+def _limit(book: _Book, name: str) -> str:
+    row = book.rows[name]
+    ceiling = f"; ceiling {digits(row.ceiling_rps)} RPS" if row.ceiling_rps else ""
+    return f"{row.limit}: {row.limit_evidence}{ceiling}"
+
+
+def _notes(book: _Book, name: str) -> str:
+    return "; ".join(book.rows[name].notes) or "no notes"
+
+
+def _ended(book: _Book, name: str) -> str:
+    """Requests that ended a second, served or not, and how those that were not ended."""
+    row = book.rows[name]
+    kinds = ", ".join(f"{kind} {count}" for kind, count in row.failures.items())
+    return f"{digits(row.ended_rps)} ({kinds or 'none failed'})"
+
+
+def _audit(_: _Book) -> str:
+    studies = load_figures(paths.PUBLISHED)
+    return "\n" + as_markdown(studies, judge(studies))
+
+
+FIGURES: dict[str, Callable[..., str]] = {
+    "table": _table,
+    "rps": lambda book, name: spread(book.rows[name]),
+    "ratio": lambda book, first, second: show_ratio(book.ratio(first, second)),
+    "verdict": lambda book, first, second: book.ratio(first, second).verdict,
+    "limit": _limit,
+    "ended": _ended,
+    "curve": _curve,
+    "notes": _notes,
+    "p50": lambda book, name: digits(book.rows[name].p50_ms),
+    "p95": lambda book, name: digits(book.rows[name].p95_ms),
+    "rung": lambda book, name: sentence(compare_all(book.rows), name),
+    "replication": lambda book: "\n" + markdown(compare_all(book.rows)),
+    "audit": _audit,
+    "audit-rules": lambda book: "\n" + rules_table(),
+    "knobs": lambda book: "\n" + knobs_table(),
+}

@@ -1,0 +1,145 @@
+"""``vcpu-ladder replicate``: every published ladder, then the table of what reproduces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from vcpu_ladder import paths
+from vcpu_ladder.commands.console import ends_well, err, out, print_progress
+from vcpu_ladder.commands.guard import only_one
+from vcpu_ladder.commands.progress import Progress
+from vcpu_ladder.commands.reading import tell_cleaned, write_summary
+from vcpu_ladder.environments.base import Environment
+from vcpu_ladder.errors import EnvironmentNotReady, RunInvalid, UsageError
+from vcpu_ladder.ladder.durations import show_duration
+from vcpu_ladder.ladder.reader import Ladder
+from vcpu_ladder.ladder.resolve import ResolvedStage
+from vcpu_ladder.records.record import load_records
+from vcpu_ladder.replicate.plan import measured, published_ladders, to_run
+from vcpu_ladder.replicate.table import HEAD, compare_all, line
+from vcpu_ladder.replicate.verdict import Compared
+from vcpu_ladder.run.climb import climb, loaded_s, schedule
+from vcpu_ladder.run.stage import Job
+from vcpu_ladder.summary.merge import by_name, merge
+
+# What a run takes beside its load: start, proofs, checks, stop.
+_BESIDE_LOAD_S = 8.0
+
+
+def register(app: typer.Typer, environment_of: Callable[[str | None], Environment]) -> None:
+    """Add the command to the application."""
+
+    @app.command("replicate")
+    @ends_well
+    def replicate_command(
+        full: Annotated[bool, typer.Option("--full", help="The published sizes.", envvar="FULL")] = False,
+        ladders: Annotated[str | None, typer.Option(help="Only these ladders, comma-separated.")] = None,
+        repeats: Annotated[
+            int, typer.Option(help="Fresh runs of each stage.", envvar="REPEATS", min=1, max=1000)
+        ] = 1,
+        table: Annotated[bool, typer.Option("--table", help="Measure nothing: the table only.")] = False,
+        results: Annotated[Path | None, typer.Option(help="With --table: where the records are.")] = None,
+        environment: Annotated[
+            str | None, typer.Option("--environment", help="As for climb.", envvar="ENVIRONMENT")
+        ] = None,
+    ) -> None:
+        """Run the published stages of all ladders, scaled down unless --full, and say what reproduces.
+
+        What is measured already is not measured again, so an interrupted replication goes on.
+        Example: vcpu-ladder replicate --ladders sleep,tasks
+        """
+        if results is not None and not table:
+            raise UsageError("--results is for reading: it needs --table")
+        chosen = _chosen(ladders, full)
+        failed: list[str] = []
+        try:
+            if not table:
+                failed = _measure(chosen, repeats, environment_of(environment))
+        finally:
+            rungs = _compared(results or paths.RESULTS, chosen, planned_only=not table)
+            _print_table(rungs)
+        if failed:
+            raise EnvironmentNotReady(failed[0], "\n".join(failed[1:]) or None, "vcpu-ladder doctor")
+        _complain(rungs)
+
+
+def _chosen(names: str | None, full: bool) -> list[Ladder]:
+    every = published_ladders(paths.LADDERS, "full" if full else "quick")
+    if names is None:
+        return every
+    known = {ladder.name: ladder for ladder in every}
+    wanted = [name.strip() for name in names.split(",")]
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"{name!r} is no ladder with published figures: {', '.join(known)}")
+    return [known[name] for name in wanted]
+
+
+def _measure(ladders: Sequence[Ladder], repeats: int, environment: Environment) -> list[str]:
+    """Run what is not measured yet; what kept a ladder from running, one line each."""
+    records, _ = load_records(paths.RESULTS)
+    where = environment.describe()
+    pending: dict[str, list[tuple[ResolvedStage, int]]] = {}
+    for ladder in ladders:
+        left = [(stage, repeats - measured(stage, records, where)) for stage in to_run(ladder)]
+        pending[ladder.name] = [(stage, runs) for stage, runs in left if runs > 0]
+    jobs = {name: _jobs(left) for name, left in pending.items() if left}
+    every = [job for some in jobs.values() for job in some]
+    whole_s = loaded_s(every) + _BESIDE_LOAD_S * len(every)
+    what = f"{len(every)} runs of {', '.join(jobs)}" if jobs else "everything is measured already"
+    err.print(f"{what}: about {show_duration(whole_s)}", highlight=False)
+    failed = []
+    with only_one():
+        tell_cleaned()
+        for name, some in jobs.items():
+            try:
+                environment.prepare([job.stage for job in some], print_progress)
+                with Progress(err, len(some)) as progress:
+                    climb(some, environment, progress)
+            except EnvironmentNotReady as error:
+                failed.append(f"{name}: {error.what}")
+                err.print(
+                    f"{name}: not measured: {error.what}", markup=False, highlight=False, soft_wrap=True
+                )
+    return failed
+
+
+def _jobs(left: Sequence[tuple[ResolvedStage, int]]) -> list[Job]:
+    return schedule([stage for stage, _ in left], max(runs for _, runs in left), paths.RESULTS)
+
+
+def _compared(folder: Path, ladders: Sequence[Ladder], planned_only: bool) -> list[Compared]:
+    """The rungs of these ladders; ``planned_only``: not by records of another load than the planned one."""
+    records, _ = load_records(folder)
+    if planned_only:
+        write_summary()
+        loads = {(stage.ladder, stage.load_fingerprint) for ladder in ladders for stage in to_run(ladder)}
+        records = [record for record in records if (record.ladder, record.load_fingerprint) in loads]
+    names = [ladder.name for ladder in ladders]
+    return [rung for rung in compare_all(by_name(merge(records))) if rung.ladder in names]
+
+
+def _print_table(rungs: Sequence[Compared]) -> None:
+    colours = {"reproduced": "green", "shape reproduced": "green", "not reproduced": "red"}
+    shown = Table(box=box.SIMPLE_HEAD)
+    for name in HEAD:
+        shown.add_column(name.lower(), overflow="fold")
+    for rung in rungs:
+        cells = line(rung)
+        shown.add_row(*cells, style=colours.get(cells[HEAD.index("Verdict")]))
+    out.print(shown)
+
+
+def _complain(rungs: Sequence[Compared]) -> None:
+    bad = [f"{rung.ladder}/{rung.stage}" for rung in rungs if rung.row is not None and not rung.row.valid]
+    if bad:
+        raise RunInvalid(
+            f"no valid run of {', '.join(bad)}",
+            next_command="vcpu-ladder replicate: it measures these again",
+        )

@@ -1,0 +1,106 @@
+"""The commands that look after the Compose stack: up, down, reset-db."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vcpu_ladder import paths
+from vcpu_ladder.commands.console import ends_well, err, out
+from vcpu_ladder.commands.guard import only_one
+from vcpu_ladder.environments.compose import data as compose_data
+from vcpu_ladder.environments.compose.engine import Engine
+from vcpu_ladder.environments.compose.project import Project
+from vcpu_ladder.errors import UsageError
+from vcpu_ladder.ladder.reader import load_ladder
+from vcpu_ladder.ladder.resolve import resolve
+
+stack = typer.Typer()
+
+_OBSERVERS = {
+    "grafana": ("GRAFANA_PORT", "3000"),
+    "prometheus": ("PROMETHEUS_PORT", "9090"),
+    "postgres-exporter": None,
+}
+# Not Prometheus: by it a run knows the stack of `up` from what a killed run left.
+_OPTIONAL = ("grafana", "postgres-exporter")
+
+
+@stack.command("up")
+@ends_well
+def up_command(
+    without: Annotated[list[str] | None, typer.Option(help="Leave out grafana or postgres-exporter.")] = None,
+) -> None:
+    """Start the whole Compose stack: service, upstream, PostgreSQL, Prometheus and Grafana.
+
+    Example: vcpu-ladder up
+    """
+    unknown = sorted(set(without or ()) - set(_OPTIONAL))
+    if unknown:
+        raise UsageError(f"--without {unknown[0]}: only {' and '.join(_OPTIONAL)} can be left out")
+    watching = [name for name in _OBSERVERS if name not in (without or ())]
+    with only_one():
+        project = Project(Engine.find())
+        try:
+            _bring_up(project, watching)
+        except BaseException:
+            project.down()  # half a stack would be taken for a whole one by the next run
+            raise
+    out.print(f"service     http://127.0.0.1:{project.ports.service}/docs", highlight=False)
+    out.print(f"upstream    http://127.0.0.1:{project.ports.upstream}/", highlight=False)
+    out.print(f"postgres    127.0.0.1:{project.ports.postgres}, password in .env", highlight=False)
+    for name in watching:
+        place = _OBSERVERS[name]
+        if place is not None:
+            port = project.observer_port(*place)
+            out.print(f"{name:<11} http://127.0.0.1:{port}", highlight=False)
+
+
+def _bring_up(project: Project, watching: list[str]) -> None:
+    ladder = load_ladder(paths.LADDERS / "main.toml")
+    stage = resolve(ladder, ladder.climb[0])
+    config = project.config()
+    _say("images: fetched or built where they are not there")
+    project.fetch(["postgres", *watching], config)
+    project.build()
+    project.share_cpus(project.split(1), pinned=True, budget=1)
+    _say("PostgreSQL and the upstream")
+    compose_data.start_postgres(project)
+    project.start("mock")
+    _say("the service, with the shop's data in SQLite")
+    project.remove("api")
+    project.compose("up", "--no-start", "--no-build", "--no-deps", "api")
+    (api,) = project.containers("api")
+    compose_data.copy_sqlite(stage, paths.DATA, api)
+    project.start("api")
+    if watching:
+        _say(", ".join(watching))
+        project.start(*watching)
+
+
+@stack.command("down")
+@ends_well
+def down_command() -> None:
+    """Remove the stack's containers and network, a killed run's too. The data stays in its volumes."""
+    with only_one():
+        project = Project(Engine.find())
+        project.down()
+    out.print(f"{project.name} is down; its data is kept (make reset-db removes it)", highlight=False)
+
+
+@stack.command("reset-db")
+@ends_well
+def reset_command() -> None:
+    """Remove PostgreSQL's volume, templates included; make seed-db makes it anew."""
+    with only_one():
+        project = Project(Engine.find())
+        compose_data.stop_postgres(project)
+        there = project.drop_volume(compose_data.VOLUME)
+    out.print(
+        "PostgreSQL's volume is removed" if there else "there was no PostgreSQL volume", highlight=False
+    )
+
+
+def _say(text: str) -> None:
+    err.print(text, highlight=False, soft_wrap=True)

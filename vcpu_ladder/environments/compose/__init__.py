@@ -1,0 +1,1 @@
+"""Containers of this machine's Docker engine, by compose.yaml."""

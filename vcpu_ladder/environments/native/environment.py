@@ -1,0 +1,251 @@
+"""Native: processes on this machine, no Docker, no root. One CPU for the service by affinity, the
+others for the load generator and the upstream.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from services.contract.knobs import KNOBS
+from vcpu_ladder import paths
+from vcpu_ladder.environments.base import Activity, Usage
+from vcpu_ladder.environments.host import Cpus, Ports, free_port, port_is_free, require_k6
+from vcpu_ladder.environments.live import LiveView, run_labels
+from vcpu_ladder.environments.live_data import LiveData
+from vcpu_ladder.environments.native.data import external_server, live_data, prepare
+from vcpu_ladder.environments.native.processes import Leashed, answers, cpus_seconds
+from vcpu_ladder.environments.service import service_command, start_deadline_s, upstream_command
+from vcpu_ladder.environments.sockets import require_capacity
+from vcpu_ladder.errors import EnvironmentNotReady
+from vcpu_ladder.ladder.resolve import ResolvedStage
+from vcpu_ladder.postgres.steps import OnProgress
+
+# uvicorn, gunicorn and libpq take options from these, and Python its debug modes: a shell profile would
+# change what is measured, and no record would say so.
+_NOT_INHERITED = (
+    "API_",
+    "MOCK_",
+    "UVICORN_",
+    "GUNICORN_",
+    "WEB_CONCURRENCY",
+    "FORWARDED_ALLOW_IPS",
+    "PYTHON",
+    "PROMETHEUS_",
+    "PGOPTIONS",
+)
+
+
+@dataclass
+class NativeLoad:
+    process: Leashed
+    stats_url: str
+
+    def exit_code(self) -> int | None:
+        return self.process.exit_code()
+
+    def tail(self) -> str:
+        return self.process.tail()
+
+    def stop(self) -> None:
+        self.process.stop()
+
+
+@dataclass
+class NativeStack:
+    environment: NativeEnvironment
+    run_id: str
+    folder: Path
+    cpus: Cpus
+    upstream: Leashed
+    service: Leashed
+    data: LiveData
+    load: NativeLoad | None = None
+    service_url: str = field(init=False)
+    upstream_url: str = field(init=False)
+    service_cpus: int = field(init=False)
+    generator_cpus: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        ports = self.environment.ports
+        self.service_url = f"http://127.0.0.1:{ports.service}"
+        self.upstream_url = f"http://127.0.0.1:{ports.upstream}"
+        self.service_cpus = len(self.cpus.service)
+        self.generator_cpus = len(self.cpus.others)
+
+    def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> NativeLoad:
+        live = self.environment.live
+        address = f"127.0.0.1:{self.environment.ports.generator}"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("K6_")}
+        process = Leashed(
+            "k6",
+            [require_k6(), "run", "--quiet", "--no-usage-report", "--no-color", "--address", address]
+            + (live.arguments(stage, self.run_id) if live else [])
+            + [str(paths.K6_SCRIPTS / stage.load.script)],
+            run_id=self.run_id,
+            folder=self.folder,
+            cpus=self.cpus.others if self.cpus.pinned else (),
+            env={
+                **inherited,
+                **variables,
+                **(live.variables() if live else {}),
+                "LADDER_SUMMARY": str(summary),
+                "LADDER_BASE_URL": self.service_url,
+            },
+            cwd=paths.HOME,
+        )
+        self.load = NativeLoad(process, f"http://{address}")
+        return self.load
+
+    def usage(self) -> Usage:
+        service = self.service.consumption()
+        upstream = self.upstream.consumption()
+        generator = self.load.process.consumption() if self.load else None
+        own = cpus_seconds(self.cpus.service) if self.cpus.pinned else None
+        others = cpus_seconds(self.cpus.others) if self.cpus.pinned else None
+        return Usage(
+            service_cpu_s=service.cpu_s,
+            service_rss_bytes=service.rss_bytes,
+            service_threads=service.threads,
+            service_pids=service.pids,
+            upstream_cpu_s=upstream.cpu_s,
+            generator_cpu_s=generator.cpu_s if generator else 0.0,
+            generator_rss_bytes=generator.rss_bytes if generator else 0,
+            throttled_s=None,  # affinity has no quota to throttle by
+            foreign_cpu_s=own[0] - service.cpu_s if own else None,
+            stolen_cpu_s=own[1] if own else None,
+            others_busy_s=sum(others) if others else None,
+            database_cpu_s=self.data.cpu_s(),
+        )
+
+    def activity(self) -> Activity | None:
+        return self.data.activity()
+
+    def died(self) -> str | None:
+        for process in (self.service, self.upstream):
+            code = process.exit_code()
+            if code is not None:
+                last = process.tail(1)
+                return f"{process.name} ended by itself with status {code}" + (f": {last}" if last else "")
+        return None
+
+
+class NativeEnvironment:
+    kind = "native"
+
+    def __init__(self, ports: Ports | None = None, data: Path | None = None) -> None:
+        self.ports = ports or Ports.from_env()
+        self.data = data or paths.DATA
+        self.live = LiveView.from_env()
+        self._started: list[Leashed] = []
+        self._open = ExitStack()
+        # Of the run that is or was last: a record is written after ``down``.
+        self._data_facts: dict[str, object] = {}
+        self._stack: NativeStack | None = None
+
+    def describe(self) -> dict[str, Any]:
+        cpus = Cpus.split(1)
+        return {
+            "kind": self.kind,
+            "pinned": cpus.pinned,
+            "service_cpus": list(cpus.service),
+            "other_cpus": list(cpus.others),
+            "budget": "affinity" if cpus.pinned else "unpinned",
+            "live_view": self.live is not None,
+            **({"data": self._data_facts} if self._data_facts else {}),
+            **({"database_server": server} if (server := external_server()) else {}),
+        }
+
+    def check_ready(self) -> None:
+        Cpus.split(1)
+        require_k6()
+        if self.live:
+            self.live.check_ready()
+        for variable, port in self.ports.named().items():
+            if not port_is_free(port):
+                raise EnvironmentNotReady(
+                    f"port 127.0.0.1:{port} is taken by another program",
+                    next_command=f"set {variable} to a free port: make doctor {variable}={free_port()}",
+                )
+
+    def prepare(self, stages: Sequence[ResolvedStage], on_progress: OnProgress) -> None:
+        for stage in stages:
+            require_capacity(stage)
+        prepare(stages, self.data, self.ports.postgres, on_progress)
+
+    def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> NativeStack:
+        if stage.knobs["pinning"] == "quota":
+            raise EnvironmentNotReady(
+                f"{stage.name}: pinning = quota needs a container's quota; native runs hold by affinity",
+                next_command="ENVIRONMENT=compose",
+            )
+        cpus = Cpus.split(int(stage.knobs["cpus"]))
+        cpus.leave_the_service_alone()
+        self._data_facts = {}
+        others = cpus.others if cpus.pinned else ()
+        data = self._open.enter_context(live_data(stage, self.data, self.ports.postgres, others, tell))
+        self._data_facts = data.facts
+        multiprocess_folder = self.data / "run" / "prometheus"
+        shutil.rmtree(multiprocess_folder, ignore_errors=True)
+        multiprocess_folder.mkdir(parents=True)
+
+        command = upstream_command(stage, sys.executable, "127.0.0.1", self.ports.upstream)
+        upstream = self._start("upstream", command, run_id, folder, others, {})
+        upstream.wait_until(
+            answers(f"http://127.0.0.1:{self.ports.upstream}/healthz"), "its first answer", 10
+        )
+        service = self._start(
+            "service",
+            service_command(stage, sys.executable, "127.0.0.1", self.ports.service),
+            run_id,
+            folder,
+            cpus.service if cpus.pinned else (),
+            {
+                **self.service_variables(stage, data),
+                **run_labels(stage, run_id),
+                "PROMETHEUS_MULTIPROC_DIR": str(multiprocess_folder),
+            },
+        )
+        url = f"http://127.0.0.1:{self.ports.service}/healthz"
+        service.wait_until(answers(url), "its first answer", start_deadline_s(stage))
+        self._stack = NativeStack(self, run_id, folder, cpus, upstream, service, data)
+        return self._stack
+
+    def _start(
+        self,
+        name: str,
+        command: Sequence[str],
+        run_id: str,
+        folder: Path,
+        cpus: Sequence[int],
+        env: Mapping[str, str],
+    ) -> Leashed:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_INHERITED)}
+        process = Leashed(
+            name, command, run_id=run_id, folder=folder, cpus=cpus, env={**inherited, **env}, cwd=paths.HOME
+        )
+        self._started.append(process)
+        return process
+
+    def service_variables(self, stage: ResolvedStage, data: LiveData) -> dict[str, str]:
+        """The ``API_*`` settings of the stage."""
+        return {
+            **{KNOBS[name].variable: str(value) for name, value in stage.knobs.items()},
+            **data.variables,
+            "API_UPSTREAM_URL": f"http://127.0.0.1:{self.ports.upstream}",
+        }
+
+    def down(self) -> None:
+        if self._stack and self._stack.load:
+            self._stack.load.stop()
+        for process in reversed(self._started):
+            process.stop()
+        self._started.clear()
+        self._stack = None
+        self._open.close()

@@ -1,0 +1,179 @@
+"""A leashed process: started with its own log files, watched, ended with all it started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from vcpu_ladder.environments import loopback
+from vcpu_ladder.errors import EnvironmentNotReady
+
+LEASH = Path(__file__).with_name("leash.py")
+# Set in every process of a run, so that one left behind can be told from a stranger's.
+RUN_TAG = "VCPU_LADDER_RUN"
+
+
+@dataclass(frozen=True)
+class Consumption:
+    """CPU seconds since start (ended children included), resident bytes, threads, and pids."""
+
+    cpu_s: float
+    rss_bytes: int
+    threads: int
+    pids: tuple[int, ...]
+
+
+class Leashed:
+    """One command under ``leash.py``. ``stdout`` and ``stderr`` go to ``folder/<name>.{out,err}``."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        run_id: str,
+        folder: Path,
+        cpus: Sequence[int],
+        env: Mapping[str, str],
+        cwd: Path,
+        grace_s: float = 2.0,
+    ) -> None:
+        self.name = name
+        folder.mkdir(parents=True, exist_ok=True)
+        self.stderr_path = folder / f"{name}.err"
+        with (folder / f"{name}.out").open("wb") as out, self.stderr_path.open("wb") as err:
+            self._leash = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(LEASH), "--cpus", ",".join(map(str, cpus))]
+                + ["--grace", str(grace_s), "--", *command],
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=err,
+                env={**env, RUN_TAG: f"{run_id} {_me()}"},
+                cwd=cwd,
+                start_new_session=True,  # a Ctrl-C in the terminal is the runner's to handle
+            )
+        self._spent: dict[tuple[int, float], float] = {}
+
+    def exit_code(self) -> int | None:
+        """None while the command runs; -N when signal N ended it."""
+        code = self._leash.poll()
+        return code if code is None or code <= 128 else 128 - code
+
+    def tail(self, lines: int = 8) -> str:
+        """The last lines of its standard error."""
+        text = self.stderr_path.read_text(errors="replace").strip().splitlines()
+        return "\n".join(text[-lines:])
+
+    def consumption(self) -> Consumption:
+        rss = threads = 0
+        pids = []
+        for process in self._processes():
+            try:
+                with process.oneshot():
+                    times = process.cpu_times()
+                    self._spent[process.pid, process.create_time()] = times.user + times.system
+                    rss += process.memory_info().rss
+                    threads += process.num_threads()
+                    pids.append(process.pid)
+            except psutil.Error:
+                continue  # it ended between the listing and the reading
+        return Consumption(sum(self._spent.values()), rss, threads, tuple(pids))
+
+    def _processes(self) -> list[psutil.Process]:
+        try:
+            return psutil.Process(self._leash.pid).children(recursive=True)
+        except psutil.Error:
+            return []
+
+    def stop(self) -> None:
+        """End the command and everything it started; returns when all are gone."""
+        if self._leash.stdin is not None and not self._leash.stdin.closed:
+            self._leash.stdin.close()
+        try:
+            self._leash.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            for process in self._processes():
+                process.kill()
+            self._leash.kill()
+            self._leash.wait()
+
+    def wait_until(self, ready: Callable[[], bool], what: str, deadline_s: float) -> None:
+        """Poll ``ready`` until true. Raises EnvironmentNotReady with the last log lines otherwise."""
+        ends = time.monotonic() + deadline_s
+        while time.monotonic() < ends:
+            code = self.exit_code()
+            if code is not None:
+                raise EnvironmentNotReady(f"{self.name} ended with status {code} before {what}", self.tail())
+            if ready():
+                return
+            time.sleep(0.05)
+        raise EnvironmentNotReady(f"{self.name}: {what} not reached in {deadline_s:g} s", self.tail())
+
+
+def answers(url: str) -> Callable[[], bool]:
+    """A readiness probe: the URL answers 200."""
+
+    def probe() -> bool:
+        try:
+            return loopback.request("GET", url, timeout_s=1.0).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    return probe
+
+
+def _me() -> str:
+    own = psutil.Process()
+    return f"{own.pid} {own.create_time():.2f}"
+
+
+def _runner_lives(tag: str) -> bool:
+    """Whether the runner named in a tag (run id, pid, start time) is alive."""
+    words = tag.split()
+    try:
+        return len(words) == 3 and f"{psutil.Process(int(words[1])).create_time():.2f}" == words[2]
+    except (psutil.Error, ValueError):
+        return False
+
+
+def strays() -> list[psutil.Process]:
+    """Processes of a run whose runner is gone (ours are found by their tag)."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            tag = process.environ().get(RUN_TAG)
+            if tag is not None and process.pid != os.getpid() and not _runner_lives(tag):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def end_strays(found: Sequence[psutil.Process]) -> None:
+    for process in found:
+        try:
+            process.kill()
+        except psutil.Error:
+            continue
+    psutil.wait_procs(list(found), timeout=5)
+
+
+def cpus_seconds(cpus: Sequence[int]) -> tuple[float, float] | None:
+    """(busy, stolen) seconds of the CPUs together since boot; None where the platform does not tell."""
+    try:
+        every: Any = psutil.cpu_times(percpu=True)
+        chosen = [every[cpu] for cpu in cpus]
+    except (IndexError, OSError):
+        return None
+    stolen = sum(float(getattr(times, "steal", 0.0)) for times in chosen)
+    idle = sum(times.idle + getattr(times, "iowait", 0.0) for times in chosen)
+    return sum(sum(times[:8]) for times in chosen) - idle - stolen, stolen

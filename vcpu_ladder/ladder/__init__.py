@@ -1,0 +1,1 @@
+"""From a ladder file to stages with nothing left to look up."""
