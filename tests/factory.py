@@ -61,7 +61,6 @@ def record(
     **changes: Any,
 ) -> RunRecord:
     resolved = stage(name, path)
-    one = resolved.stage
     return RunRecord(
         **{
             "run_id": f"20260101T0000{repeat:02d}-{name}-{climb}",
@@ -69,13 +68,13 @@ def record(
             "repeat": repeat,
             "ladder": resolved.ladder,
             "stage": name,
-            "position": one.position,
-            "title": one.title,
-            "parent": one.parent,
-            "change": str(one.change) if one.change else None,
-            "published_rps": one.published.rps if one.published else None,
-            "published_source": one.published.source if one.published else None,
-            "published_others": dict(one.published.others) if one.published else {},
+            "position": resolved.position,
+            "title": resolved.title,
+            "parent": resolved.parent,
+            "change": str(resolved.change) if resolved.change else None,
+            "published_rps": resolved.published.rps if resolved.published else None,
+            "published_source": resolved.published.source if resolved.published else None,
+            "published_others": dict(resolved.published.others) if resolved.published else {},
             "fingerprint": resolved.fingerprint,
             "load_fingerprint": resolved.load_fingerprint,
             "knobs": dict(resolved.knobs),

@@ -5,6 +5,7 @@ Only the CLI prints these and exits; everything below it raises them.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -56,3 +57,7 @@ class Interrupted(LadderError):
     """The user asked for the end (Ctrl-C or SIGTERM)."""
 
     exit_code = 130
+
+
+def not_writable(path: Path, error: OSError) -> EnvironmentNotReady:
+    return EnvironmentNotReady(f"cannot write {path}: {error.strerror}", next_command="vcpu-ladder doctor")

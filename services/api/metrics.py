@@ -19,9 +19,9 @@ from prometheus_client.registry import Collector
 from prometheus_fastapi_instrumentator import Instrumentator
 
 from services.api.meter import OWN_PATHS, ASGIApp, Receive, Scope, Send
-from services.api.settings import RUN_LABELS
 from services.api.threads import THREADS
 from services.contract.cgroup import Cgroup, read_cgroup
+from services.contract.labels import RUN_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,9 +9,7 @@ from pathlib import Path
 
 from services.contract.knob import Value
 from services.contract.knobs import KNOBS
-
-# Label of the live view: the variable that an environment sets it by.
-RUN_LABELS = {"ladder": "API_RUN_LADDER", "stage": "API_RUN_STAGE", "run": "API_RUN_ID"}
+from services.contract.labels import RUN_LABELS
 
 
 class SettingsError(ValueError):

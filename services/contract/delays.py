@@ -23,6 +23,9 @@ MIN_P50_MS: Final = 0.001
 MAX_DELAY_MS: Final = 600_000
 """The longest wait that may be asked for and the highest P99 (ms): ten minutes."""
 
+MOCK_SEED: Final = 1
+"""Of the upstream in every run of every ladder: a key alone then fixes a delay."""
+
 _NORMAL: Final = NormalDist()
 _Z95: Final = _NORMAL.inv_cdf(0.95)
 _Z99: Final = _NORMAL.inv_cdf(0.99)

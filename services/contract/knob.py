@@ -34,8 +34,9 @@ class Proof:
 class Knob:
     """One setting. ``allowed`` is a tuple of words, or an inclusive (low, high) range of integers.
 
-    ``idle_because`` answers why a change of this knob cannot act on a shop with these knobs, and ``clash``
-    why no stage can have these knobs at all; None where all is well. Whether a knob acts is ``idle``.
+    ``inapplicable_because`` answers why a change of this knob cannot act on a shop with these knobs, and
+    ``conflict`` why no stage can have these knobs at all; None where all is well. Whether a knob acts on a
+    stage, studies included, is answered by ``knobs.inapplicable``.
     """
 
     name: str
@@ -44,8 +45,8 @@ class Knob:
     unit: str
     help: str
     proof: Proof
-    idle_because: Callable[[Knobs], str | None] = lambda knobs: None
-    clash: Callable[[Knobs], str | None] = lambda knobs: None
+    inapplicable_because: Callable[[Knobs], str | None] = lambda knobs: None
+    conflict: Callable[[Knobs], str | None] = lambda knobs: None
     scope: Scope = "shop"
 
     @property

@@ -1,4 +1,4 @@
-"""What the registry's entries need to know of one another: expected proofs, clashes, and why one is idle.
+"""What the registry's entries need of one another: expected proofs, conflicts, why one cannot act.
 
 Standard library only: the service's image carries this module.
 """
@@ -12,7 +12,7 @@ from services.contract.knob import Knobs, Value
 
 
 def needs(knob: str, values: tuple[str, ...], reason: str) -> Callable[[Knobs], str | None]:
-    """An ``idle_because``: None where the knob has one of the values, else the reason with its value."""
+    """An ``inapplicable_because``: None where the knob has one of the values, else the reason."""
     return lambda knobs: None if knobs[knob] in values else reason.format(value=knobs[knob])
 
 
@@ -33,7 +33,7 @@ def driver(knobs: Knobs) -> str:
     return "sqlalchemy+psycopg"
 
 
-def driver_clash(knobs: Knobs) -> str | None:
+def driver_conflict(knobs: Knobs) -> str | None:
     if knobs["driver"] != "sqlalchemy" and knobs["database"] == "sqlite":
         return "this driver speaks PostgreSQL only: it needs database = postgres"
     if "asyncpg" in str(knobs["driver"]) and knobs["handlers"] != "async":

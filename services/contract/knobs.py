@@ -25,7 +25,7 @@ KNOBS: dict[str, Knob] = {
             "",
             "what the load calls: the shop's weighted mix, or one path of a published study",
             Proof("endpoint", rules.routes),
-            clash=rules.needs_postgres,
+            conflict=rules.needs_postgres,
             scope="service",
         ),
         Knob(
@@ -89,7 +89,7 @@ KNOBS: dict[str, Knob] = {
             "sqlalchemy: over sqlite3 or aiosqlite, on PostgreSQL over psycopg; the others: SQLAlchemy over "
             "asyncpg, bare asyncpg, bare psycopg with psycopg_pool",
             Proof("driver", rules.driver),
-            clash=rules.driver_clash,
+            conflict=rules.driver_conflict,
         ),
         Knob(
             "prepared",
@@ -163,7 +163,7 @@ KNOBS: dict[str, Knob] = {
             "",
             "client of the upstream, one a worker, connections unlimited; httpx blocks under sync handlers",
             Proof("http_client", rules.client_class),
-            clash=lambda knobs: (
+            conflict=lambda knobs: (
                 "aiohttp only awaits: it needs handlers = async"
                 if knobs["http_client"] == "aiohttp" and knobs["handlers"] != "async"
                 else None
@@ -250,14 +250,16 @@ KNOBS: dict[str, Knob] = {
 DEFAULTS: Knobs = {name: knob.default for name, knob in KNOBS.items()}
 
 
-def idle(name: str, knobs: Knobs) -> str | None:
+def inapplicable(name: str, knobs: Knobs) -> str | None:
     """Why a change of the knob cannot act on a stage with these knobs; None where it can."""
     knob = KNOBS[name]
     endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
     if knob.scope == "service":
-        return knob.idle_because(knobs)
+        return knob.inapplicable_because(knobs)
+    if endpoint is None and knob.scope == "study":
+        return "only published endpoints use it"
     if endpoint is None:
-        return "only published endpoints use it" if knob.scope == "study" else knob.idle_because(knobs)
+        return knob.inapplicable_because(knobs)
     # What keeps a knob from acting on the shop does not keep it from a study that names it.
     return None if name in endpoint.acting_knobs else f"endpoint = {endpoint.path} does not use it"
 

@@ -4,17 +4,22 @@ import sys
 import traceback
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from services.mock.pages import JSON, Page, Pages
 from services.mock.recorder import Recorder
 from services.mock.settings import Settings
 from services.mock.timers import Timers
 
-if TYPE_CHECKING:
-    from services.mock.connection import Connection
-
 _STATUS_LINES: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
+
+
+class Parked(Protocol):
+    """A connection as the sweeper and the end of the process need it."""
+
+    def expire(self) -> None: ...
+
+    def abort(self) -> None: ...
 
 
 class Shared:
@@ -41,7 +46,7 @@ class Shared:
         self.prefix = b"%d:" % settings.seed
         self.recorder = Recorder()
         self.pages = Pages(settings, self.recorder)
-        self.connections: set[Connection] = set()
+        self.connections: set[Parked] = set()
         self.seconds = 0
         self.tick()
 

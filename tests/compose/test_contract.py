@@ -21,7 +21,7 @@ from vcpu_ladder.environments.host import free_port
 from vcpu_ladder.environments.loopback import get_json
 from vcpu_ladder.environments.native.environment import NativeEnvironment
 from vcpu_ladder.environments.native.processes import strays
-from vcpu_ladder.run.prove import broken, prove, see_workers, upstream_in_force
+from vcpu_ladder.run.prove import discover_workers, prove, unproven_reason, upstream_in_force
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(300)]
 REAL = pytest.mark.parametrize("environment", ["native", "compose"], indirect=True)
@@ -64,11 +64,12 @@ def test_a_run_from_up_to_down(environment: Environment, tmp_path: Path) -> None
     environment.prepare([STAGE], lambda progress: None)
     environment.check_ready()
     stack = environment.up(STAGE, "run-1", tmp_path / "logs", lambda text: None)
-    assert environment.describe()["budget"]
+    assert ({**environment.describe(), **stack.facts})["budget"]
+    assert stack.facts["data"]
 
-    workers = see_workers(stack.service_url, 2)
+    workers = discover_workers(stack.service_url, 2)
     proofs = prove(STAGE, workers, upstream_in_force(stack.upstream_url), True, stack.activity())
-    assert broken(proofs) is None
+    assert unproven_reason(proofs) is None
     assert set(stack.usage().service_pids) >= {worker["pid"] for worker in workers}
     assert stack.died() is None
 

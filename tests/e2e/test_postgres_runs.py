@@ -39,7 +39,8 @@ from vcpu_ladder.postgres.restore import RUN_DATABASE
 from vcpu_ladder.postgres.server import NativeServer
 from vcpu_ladder.records.events import Moment, Silent
 from vcpu_ladder.records.record import RunRecord
-from vcpu_ladder.run.stage import Job, run_stage
+from vcpu_ladder.run.recording import Job
+from vcpu_ladder.run.stage import run_stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

@@ -24,7 +24,8 @@ from vcpu_ladder.records.events import Silent
 from vcpu_ladder.records.record import RunRecord
 from vcpu_ladder.run import stage as steps
 from vcpu_ladder.run.drive import load_variables
-from vcpu_ladder.run.stage import Job, run_stage
+from vcpu_ladder.run.recording import Job
+from vcpu_ladder.run.stage import run_stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.test_studies import Bench, bench, served_well  # noqa: F401 - the fixture
 from tests.waiting import LOOP_CLOCK_MS
-from vcpu_ladder.records.record import run_folder
+from vcpu_ladder.records.store import run_folder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

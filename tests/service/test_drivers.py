@@ -54,19 +54,19 @@ def test_no_statement_of_the_service_has_a_percent_sign() -> None:
     ],
 )
 def test_drivers_that_cannot_be_are_refused(knobs: Mapping[str, Any], message: str) -> None:
-    assert message in (KNOBS["driver"].clash({**DEFAULTS, **knobs}) or "")
+    assert message in (KNOBS["driver"].conflict({**DEFAULTS, **knobs}) or "")
 
 
 @pytest.mark.parametrize("driver", KNOBS["driver"].allowed)
 def test_every_driver_can_be_on_postgres(driver: str) -> None:
-    assert KNOBS["driver"].clash({**DEFAULTS, "database": "postgres", "driver": driver}) is None
+    assert KNOBS["driver"].conflict({**DEFAULTS, "database": "postgres", "driver": driver}) is None
 
 
 def test_knobs_of_the_other_database_are_idle() -> None:
-    assert KNOBS["prepared"].idle_because({**DEFAULTS, "database": "sqlite"})
-    assert KNOBS["sqlite"].idle_because({**DEFAULTS, "database": "postgres"})
-    assert KNOBS["prepared"].idle_because({**DEFAULTS, "database": "postgres"}) is None
-    assert KNOBS["sqlite"].idle_because(DEFAULTS) is None
+    assert KNOBS["prepared"].inapplicable_because({**DEFAULTS, "database": "sqlite"})
+    assert KNOBS["sqlite"].inapplicable_because({**DEFAULTS, "database": "postgres"})
+    assert KNOBS["prepared"].inapplicable_because({**DEFAULTS, "database": "postgres"}) is None
+    assert KNOBS["sqlite"].inapplicable_because(DEFAULTS) is None
 
 
 def test_every_pool_may_open_the_same_number_of_connections() -> None:

@@ -85,7 +85,7 @@ def test_every_published_cell_of_the_simulation_is_a_stage() -> None:
     cells = {
         (str(one.knobs["endpoint"]), one.knobs["workers"], one.knobs["fib"])
         for one in resolve_all(load_ladder(SIMULATION)).values()
-        if one.stage.published
+        if one.published
     }
     depths = (15, 20, 25, 30)
     assert cells == {

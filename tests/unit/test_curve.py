@@ -15,7 +15,7 @@ from vcpu_ladder.ladder.reader import load_ladder
 from vcpu_ladder.ladder.resolve import resolve_all
 from vcpu_ladder.records.record import RunRecord
 from vcpu_ladder.summary.curve import Curve, curves
-from vcpu_ladder.summary.export import curve_line
+from vcpu_ladder.summary.formats.words import curve_line
 from vcpu_ladder.summary.merge import merge
 
 # The shape of a pool that bounds until the CPU does.

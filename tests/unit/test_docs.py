@@ -13,7 +13,7 @@ from vcpu_ladder import paths
 from vcpu_ladder.commands.documents import rewrite
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.ladder.reader import load_ladder
-from vcpu_ladder.records.record import load_records
+from vcpu_ladder.records.store import load_records
 
 README = paths.HOME / "README.md"
 DOCUMENTS = [README, *sorted(paths.HOME.glob("docs/**/*.md"))]

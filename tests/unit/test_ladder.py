@@ -46,11 +46,11 @@ def test_every_edge_of_a_committed_ladder_differs_by_exactly_its_one_knob(path: 
     ladder = load_ladder(path)
     resolved = resolve_all(ladder)
     for child in resolved.values():
-        if child.stage.parent is None or child.stage.change is None:
+        if child.parent is None or child.change is None:
             continue
-        parent = resolved[child.stage.parent]
+        parent = resolved[child.parent]
         differing = {name for name in KNOBS if child.knobs[name] != parent.knobs[name]}
-        assert differing == {child.stage.change.knob}
+        assert differing == {child.change.knob}
         assert child.fingerprint != parent.fingerprint
         assert child.load_fingerprint == parent.load_fingerprint
 
@@ -79,7 +79,7 @@ REFUSED = {
         stage("b", 'pool = "null"') + stage("c", "pool_size = 7", "b"),
         "stage c: pool_size = 7: cannot act here: pool = null has no size",
     ),
-    "clash": (
+    "conflict": (
         stage("b", 'http_client = "aiohttp"') + stage("c", 'handlers = "sync"', "b"),
         "stage c: http_client = aiohttp: aiohttp only awaits",
     ),

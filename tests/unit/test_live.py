@@ -10,7 +10,7 @@ from tests.factory import record, stage
 from vcpu_ladder.environments.host import free_port
 from vcpu_ladder.environments.live import LiveView, run_labels
 from vcpu_ladder.errors import EnvironmentNotReady
-from vcpu_ladder.summary.merge import Setting
+from vcpu_ladder.records.key import ComparisonKey
 
 
 def test_without_an_address_nothing_is_pushed() -> None:
@@ -52,5 +52,5 @@ def test_a_prometheus_that_does_not_answer_stops_the_run_before_it_starts() -> N
 def test_a_watched_run_is_not_pooled_with_others() -> None:
     quiet, watched = record(), record()
     watched = watched.model_copy(update={"environment": {**watched.environment, "live_view": True}})
-    assert Setting.of(quiet) != Setting.of(watched)
-    assert Setting.of(quiet).differences(Setting.of(watched)).startswith("platform ")
+    assert ComparisonKey.of(quiet) != ComparisonKey.of(watched)
+    assert ComparisonKey.of(quiet).differences(ComparisonKey.of(watched)).startswith("platform ")

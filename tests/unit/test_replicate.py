@@ -15,18 +15,20 @@ from tests.factory import record
 from vcpu_ladder import paths
 from vcpu_ladder.audit.figures import load_figures
 from vcpu_ladder.commands import app as cli
-from vcpu_ladder.commands import guard
+from vcpu_ladder.commands import guard, options
 from vcpu_ladder.commands import replicate as cli_replicate
 from vcpu_ladder.environments.base import Environment
 from vcpu_ladder.environments.machine import machine_facts, source_facts
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted
-from vcpu_ladder.ladder.reader import Published, load_ladder
+from vcpu_ladder.ladder.ladder import Published
+from vcpu_ladder.ladder.reader import load_ladder
 from vcpu_ladder.ladder.sizes import sized
-from vcpu_ladder.records.record import RECORD, RunRecord, load_records, run_folder, save
-from vcpu_ladder.replicate.plan import anchor, measured, published_ladders, published_stages, to_run
+from vcpu_ladder.records.record import RunRecord
+from vcpu_ladder.records.store import RECORD, load_records, run_folder, save
+from vcpu_ladder.replicate.plan import Today, anchor, measured, published_ladders, published_stages, to_run
 from vcpu_ladder.replicate.table import compare_all, line, markdown, sentence
 from vcpu_ladder.replicate.verdict import Compared, served_rps, verdict
-from vcpu_ladder.run.stage import Job
+from vcpu_ladder.run.recording import Job
 from vcpu_ladder.summary.merge import Row, by_name, merge
 from vcpu_ladder.summary.verdict import Ratio
 
@@ -143,7 +145,7 @@ def test_the_table_is_of_one_setting_and_says_what_is_missing() -> None:
     )
     records = [record("v1", 10.0), record("v2", 410.0), elsewhere]
     of_main = [one for one in compare_all(by_name(merge(records))) if one.ladder == "main"]
-    # The newest setting is v3's host: the others were measured elsewhere.
+    # The newest key is v3's host: the others were measured elsewhere.
     assert {one.stage: verdict(one)[0] for one in of_main}["v2"] == "not measured"
     both = {one.stage: line(one) for one in compare_all(by_name(merge(records[:2])))}
     assert both["v2"][2:8] == ["69.6", "410", "v1", "× 41.4", "× 41", "reproduced"]
@@ -172,21 +174,21 @@ def replicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     left = {"runs": 0}
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
     monkeypatch.setattr(guard, "lock_path", lambda: tmp_path / "lock")
-    monkeypatch.setattr(cli, "choose", lambda name: (Fake(), "environment: a fake"))
+    monkeypatch.setattr(options, "choose", lambda name: (Fake(), "environment: a fake"))
 
     def run_one(job: Job) -> RunRecord:
         if left["runs"] == 0:
             raise Interrupted("stopped")
         left["runs"] -= 1
         stage = job.stage
-        made = record("v1", 100.0 + stage.stage.position, job.repeat, job.climb_id).model_copy(
+        made = record("v1", 100.0 + stage.position, job.repeat, job.climb_id).model_copy(
             update={
-                "run_id": f"r{stage.stage.id}-{job.repeat}-{job.climb_id}",
+                "run_id": f"r{stage.id}-{job.repeat}-{job.climb_id}",
                 "started_at": datetime.now(UTC).isoformat(),
                 "ladder": stage.ladder,
-                "stage": stage.stage.id,
-                "parent": stage.stage.parent,
-                "change": str(stage.stage.change) if stage.stage.change else None,
+                "stage": stage.id,
+                "parent": stage.parent,
+                "change": str(stage.change) if stage.change else None,
                 "fingerprint": stage.fingerprint,
                 "load_fingerprint": stage.load_fingerprint,
                 "knobs": dict(stage.knobs),
@@ -253,10 +255,11 @@ def test_only_a_run_of_the_same_thing_counts_as_measured(
     replicate("--ladders", "tasks")
     records, _ = load_records(tmp_path)
     stage = to_run(sized(LADDERS["tasks"], "quick"))[0]
-    assert measured(stage, records, {"kind": "native"}) == 1
-    assert measured(stage, records, {"kind": "compose"}) == 0
-    assert measured(replace(stage, load_fingerprint="other"), records, {"kind": "native"}) == 0
+    today = Today(records[0].source["workload"], records[0].machine["host"], "native")
+    assert measured(stage, records, today) == 1
+    assert measured(stage, records, replace(today, environment="compose")) == 0
+    assert measured(replace(stage, load_fingerprint="other"), records, today) == 0
     changed = [one.model_copy(update={"source": {"workload": "other"}}) for one in records]
-    assert measured(stage, changed, {"kind": "native"}) == 0
+    assert measured(stage, changed, today) == 0
     invalid = [one.model_copy(update={"status": "invalid"}) for one in records]
-    assert measured(stage, invalid, {"kind": "native"}) == 0
+    assert measured(stage, invalid, today) == 0

@@ -19,10 +19,13 @@ from vcpu_ladder.errors import EnvironmentNotReady, Interrupted, RunInvalid
 from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.postgres.steps import OnProgress
 from vcpu_ladder.records.events import Silent
-from vcpu_ladder.records.record import MARKER, RECORD, RunRecord, load_records, unfinished
+from vcpu_ladder.records.record import RunRecord
+from vcpu_ladder.records.store import MARKER, RECORD, load_records, unfinished
+from vcpu_ladder.run import recording
 from vcpu_ladder.run import stage as steps
 from vcpu_ladder.run.drive import read_summary
-from vcpu_ladder.run.stage import Job, run_stage
+from vcpu_ladder.run.recording import Job
+from vcpu_ladder.run.stage import run_stage
 
 RECORDED_K6 = Path(__file__).parents[1] / "golden" / "k6-summary.json"
 
@@ -35,6 +38,7 @@ class FakeStack:
     def __init__(self, connections: Activity | None, pids: list[int]) -> None:
         self.connections = connections
         self.pids = pids
+        self.facts = {"data": {"database": "fake"}}
 
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> Load:
         raise AssertionError("drive is replaced in these tests")
@@ -109,14 +113,14 @@ def service(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return answers["drive"]()
 
     in_force = {"profile": {"p50_ms": 200, "p99_ms": 1000}, "requests": 0, "intended_ms": {"mean": 263.0}}
-    monkeypatch.setattr(steps, "see_workers", lambda *_: answers["workers"])
+    monkeypatch.setattr(steps, "discover_workers", lambda *_: answers["workers"])
     monkeypatch.setattr(steps, "upstream_in_force", lambda *_: in_force)
     monkeypatch.setattr(steps, "check_correctness", lambda *_: "")
     monkeypatch.setattr(steps, "requests_by_worker", lambda *_: {11: 10.0, 12: 9.0})
     monkeypatch.setattr(steps, "errors_by_cause", lambda *_: {"too_many_clients": 3, "pool_timeouts": 0})
     monkeypatch.setattr(steps, "drive", drive)
-    monkeypatch.setattr(steps, "write_samples", lambda *_: None)
-    monkeypatch.setattr(steps, "medians", lambda _: SOUND_SAMPLES)
+    monkeypatch.setattr(recording, "write_samples", lambda *_: None)
+    monkeypatch.setattr(recording, "medians", lambda _: SOUND_SAMPLES)
     monkeypatch.setattr(steps, "request", lambda method, url: Response(200, request=Request(method, url)))
     return answers
 

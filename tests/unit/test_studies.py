@@ -11,7 +11,7 @@ from httpx import Request, Response
 
 from services.api.studies.routers import STUDIES
 from services.contract.endpoints import ENDPOINTS, SHOP
-from services.contract.knobs import DEFAULTS, idle, on_threads
+from services.contract.knobs import DEFAULTS, inapplicable, on_threads
 from tests.unit.test_ladder import HEAD, stage, write
 from vcpu_ladder.errors import RunInvalid, UsageError
 from vcpu_ladder.ladder.reader import load_ladder
@@ -46,7 +46,7 @@ def test_every_study_of_the_table_has_a_factory_and_every_factory_paths() -> Non
     ],
 )
 def test_a_knob_acts_where_the_endpoint_uses_it(name: str, endpoint: str, reason: str | None) -> None:
-    found = idle(name, {**DEFAULTS, "endpoint": endpoint})
+    found = inapplicable(name, {**DEFAULTS, "endpoint": endpoint})
     assert found == reason if reason is None else reason in (found or "")
 
 

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.factory import figures, golden, record
-from vcpu_ladder.records.record import CheckResult, load_records, save
-from vcpu_ladder.summary.export import FORMATS, as_csv, write_all
+from vcpu_ladder.records.record import CheckResult
+from vcpu_ladder.records.store import load_records, save
+from vcpu_ladder.summary.formats import FORMATS, write_all
+from vcpu_ladder.summary.formats.csv import as_csv
+from vcpu_ladder.summary.formats.terminal import print_rows
 from vcpu_ladder.summary.merge import merge, newest
-from vcpu_ladder.summary.terminal import print_rows
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -108,7 +110,7 @@ def test_the_parent_as_it_was_serves_when_both_are_there() -> None:
     ],
 )
 def test_another_platform_is_another_setting(platform: dict) -> None:  # type: ignore[type-arg]
-    assert len({row.setting for row in merge([record("v1", 10.0), record("v2", 300.0, **platform)])}) == 2
+    assert len({row.key for row in merge([record("v1", 10.0), record("v2", 300.0, **platform)])}) == 2
 
 
 def test_an_invalid_run_is_shown_and_never_ranked() -> None:
@@ -159,7 +161,7 @@ def test_errors_are_the_median_of_runs() -> None:
     row = merge(runs)[0]
     assert row.error_ratio == pytest.approx(9 / 9009)
     assert row.rps == 300.0
-    assert row.ended_rps == pytest.approx(9009 / 30)
+    assert row.all_responses_rps == pytest.approx(9009 / 30)
     assert row.failures == {"503": 99}
 
 

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import typer
+from rich.table import Table
+
 from vcpu_ladder import paths
+from vcpu_ladder.commands.console import ends_well, out
+from vcpu_ladder.commands.summary import _clean_if_idle
 from vcpu_ladder.environments.host import Cpus, Ports, find_k6, port_is_free
 from vcpu_ladder.environments.machine import k6_version, machine_facts
 from vcpu_ladder.environments.native.data import external_server
@@ -21,6 +26,8 @@ from vcpu_ladder.environments.registry import find_engine
 from vcpu_ladder.errors import EnvironmentNotReady, LadderError
 from vcpu_ladder.postgres import cluster
 from vcpu_ladder.postgres.server import ExternalServer
+
+examining = typer.Typer()
 
 PINNED_K6 = "1.1.0"
 _FILES_A_USER = 4
@@ -177,3 +184,24 @@ EXAMINATIONS: tuple[Callable[[], Finding], ...] = (
 
 def examine() -> list[Finding]:
     return [examination() for examination in EXAMINATIONS]
+
+
+@examining.command("doctor")
+@ends_well
+def doctor_command() -> None:
+    """What this machine can and cannot do, with the remedy for each."""
+    table = Table(show_lines=False)
+    for name in ("check", "state", "finding", "remedy"):
+        table.add_column(name, overflow="fold")
+    _clean_if_idle()
+    findings = examine()
+    colours = {"ok": "green", "warning": "yellow", "missing": "red"}
+    for finding in findings:
+        table.add_row(
+            finding.name, f"[{colours[finding.state]}]{finding.state}[/]", finding.text, finding.remedy
+        )
+    out.print(table)
+    missing = [finding for finding in findings if finding.state == "missing"]
+    if missing:
+        first = missing[0]
+        raise EnvironmentNotReady(f"{first.name}: {first.text}", next_command=first.remedy)

@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
+
+import typer
 
 from vcpu_ladder import paths
 from vcpu_ladder.audit.figures import load_figures
 from vcpu_ladder.audit.judge import judge
 from vcpu_ladder.audit.report import as_markdown, rules_table
+from vcpu_ladder.commands.console import ends_well, out
+from vcpu_ladder.commands.list import knobs_table
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.records.record import RunRecord
+from vcpu_ladder.records.store import load_records, write_atomically
 from vcpu_ladder.replicate.table import compare_all, markdown, sentence
 from vcpu_ladder.summary.curve import curves
-from vcpu_ladder.summary.export import curve_table, digits, knobs_table, markdown_table, show_ratio, spread
+from vcpu_ladder.summary.formats.markdown import curve_table, markdown_table
+from vcpu_ladder.summary.formats.words import digits, show_ratio, spread
 from vcpu_ladder.summary.merge import Row, by_name, merge
 from vcpu_ladder.summary.verdict import Ratio, ratio
+
+documenting = typer.Typer()
 
 _MARKER = re.compile(r"(<!-- figure: (?P<kind>\S+)(?P<arguments>[^>]*) -->)(.*?)(<!-- end -->)", re.DOTALL)
 
@@ -49,7 +58,7 @@ class _Book:
 
     def ratio(self, first: str, second: str) -> Ratio:
         found = ratio(self.rows[first].blocks, self.rows[second].blocks)
-        if found is None or self.rows[first].setting != self.rows[second].setting:
+        if found is None or self.rows[first].key != self.rows[second].key:
             raise KeyError(f"{first} over {second}")
         return found
 
@@ -80,7 +89,7 @@ def _ended(book: _Book, name: str) -> str:
     """Requests that ended a second, served or not, and how those that were not ended."""
     row = book.rows[name]
     kinds = ", ".join(f"{kind} {count}" for kind, count in row.failures.items())
-    return f"{digits(row.ended_rps)} ({kinds or 'none failed'})"
+    return f"{digits(row.all_responses_rps)} ({kinds or 'none failed'})"
 
 
 def _audit(_: _Book) -> str:
@@ -105,3 +114,25 @@ FIGURES: dict[str, Callable[..., str]] = {
     "audit-rules": lambda book: "\n" + rules_table(),
     "knobs": lambda book: "\n" + knobs_table(),
 }
+
+
+@documenting.command("documents")
+@ends_well
+def documents_command(
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit 2 if a figure is old.")
+    ] = False,
+) -> None:
+    """Write the committed reference's figures into README.md and docs/, between their markers."""
+    records, _ = load_records(paths.REFERENCE)
+    for path in (paths.HOME / "README.md", *sorted((paths.HOME / "docs").glob("**/*.md"))):
+        old = path.read_text(encoding="utf-8")
+        new = rewrite(old, records)
+        if new == old:
+            continue
+        if check:
+            raise UsageError(
+                f"{path}: its figures are not the records'", next_command="vcpu-ladder documents"
+            )
+        write_atomically(path, new)
+        out.print(f"rewrote {path}", highlight=False, soft_wrap=True)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TextIO
 
 from vcpu_ladder.environments.native.processes import end_strays, strays
-from vcpu_ladder.errors import EnvironmentNotReady
-from vcpu_ladder.records.record import MARKER, RunRecord, not_writable, now, save, unfinished
+from vcpu_ladder.errors import EnvironmentNotReady, not_writable
+from vcpu_ladder.records.record import RunRecord
+from vcpu_ladder.records.store import MARKER, now, save, unfinished
 
 
 def lock_path() -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,60 +13,61 @@ from rich.table import Table
 from vcpu_ladder import paths
 from vcpu_ladder.commands.console import ends_well, err, out, print_progress
 from vcpu_ladder.commands.guard import only_one
+from vcpu_ladder.commands.options import environment_of
 from vcpu_ladder.commands.progress import Progress
-from vcpu_ladder.commands.reading import tell_cleaned, write_summary
+from vcpu_ladder.commands.summary import tell_cleaned, write_summary
 from vcpu_ladder.environments.base import Environment
+from vcpu_ladder.environments.machine import machine_facts, source_facts
 from vcpu_ladder.errors import EnvironmentNotReady, RunInvalid, UsageError
 from vcpu_ladder.ladder.durations import show_duration
-from vcpu_ladder.ladder.reader import Ladder
+from vcpu_ladder.ladder.ladder import Ladder
 from vcpu_ladder.ladder.resolve import ResolvedStage
-from vcpu_ladder.records.record import load_records
-from vcpu_ladder.replicate.plan import measured, published_ladders, to_run
+from vcpu_ladder.records.store import load_records
+from vcpu_ladder.replicate.plan import Today, measured, published_ladders, to_run
 from vcpu_ladder.replicate.table import HEAD, compare_all, line
 from vcpu_ladder.replicate.verdict import Compared
 from vcpu_ladder.run.climb import climb, loaded_s, schedule
-from vcpu_ladder.run.stage import Job
+from vcpu_ladder.run.recording import Job
 from vcpu_ladder.summary.merge import by_name, merge
+
+replicating = typer.Typer()
 
 # What a run takes beside its load: start, proofs, checks, stop.
 _BESIDE_LOAD_S = 8.0
 
 
-def register(app: typer.Typer, environment_of: Callable[[str | None], Environment]) -> None:
-    """Add the command to the application."""
+@replicating.command("replicate")
+@ends_well
+def replicate_command(
+    full: Annotated[bool, typer.Option("--full", help="The published sizes.", envvar="FULL")] = False,
+    ladders: Annotated[str | None, typer.Option(help="Only these ladders, comma-separated.")] = None,
+    repeats: Annotated[
+        int, typer.Option(help="Fresh runs of each stage.", envvar="REPEATS", min=1, max=1000)
+    ] = 1,
+    table: Annotated[bool, typer.Option("--table", help="Measure nothing: the table only.")] = False,
+    results: Annotated[Path | None, typer.Option(help="With --table: where the records are.")] = None,
+    environment: Annotated[
+        str | None, typer.Option("--environment", help="As for climb.", envvar="ENVIRONMENT")
+    ] = None,
+) -> None:
+    """Run the published stages of all ladders, scaled down unless --full, and say what reproduces.
 
-    @app.command("replicate")
-    @ends_well
-    def replicate_command(
-        full: Annotated[bool, typer.Option("--full", help="The published sizes.", envvar="FULL")] = False,
-        ladders: Annotated[str | None, typer.Option(help="Only these ladders, comma-separated.")] = None,
-        repeats: Annotated[
-            int, typer.Option(help="Fresh runs of each stage.", envvar="REPEATS", min=1, max=1000)
-        ] = 1,
-        table: Annotated[bool, typer.Option("--table", help="Measure nothing: the table only.")] = False,
-        results: Annotated[Path | None, typer.Option(help="With --table: where the records are.")] = None,
-        environment: Annotated[
-            str | None, typer.Option("--environment", help="As for climb.", envvar="ENVIRONMENT")
-        ] = None,
-    ) -> None:
-        """Run the published stages of all ladders, scaled down unless --full, and say what reproduces.
-
-        What is measured already is not measured again, so an interrupted replication goes on.
-        Example: vcpu-ladder replicate --ladders sleep,tasks
-        """
-        if results is not None and not table:
-            raise UsageError("--results is for reading: it needs --table")
-        chosen = _chosen(ladders, full)
-        failed: list[str] = []
-        try:
-            if not table:
-                failed = _measure(chosen, repeats, environment_of(environment))
-        finally:
-            rungs = _compared(results or paths.RESULTS, chosen, planned_only=not table)
-            _print_table(rungs)
-        if failed:
-            raise EnvironmentNotReady(failed[0], "\n".join(failed[1:]) or None, "vcpu-ladder doctor")
-        _complain(rungs)
+    What is measured already is not measured again, so an interrupted replication goes on.
+    Example: vcpu-ladder replicate --ladders sleep,tasks
+    """
+    if results is not None and not table:
+        raise UsageError("--results is for reading: it needs --table")
+    chosen = _chosen(ladders, full)
+    failed: list[str] = []
+    try:
+        if not table:
+            failed = _measure(chosen, repeats, environment_of(environment))
+    finally:
+        rungs = _compared(results or paths.RESULTS, chosen, planned_only=not table)
+        _print_table(rungs)
+    if failed:
+        raise EnvironmentNotReady(failed[0], "\n".join(failed[1:]) or None, "vcpu-ladder doctor")
+    _complain(rungs)
 
 
 def _chosen(names: str | None, full: bool) -> list[Ladder]:
@@ -84,10 +85,10 @@ def _chosen(names: str | None, full: bool) -> list[Ladder]:
 def _measure(ladders: Sequence[Ladder], repeats: int, environment: Environment) -> list[str]:
     """Run what is not measured yet; what kept a ladder from running, one line each."""
     records, _ = load_records(paths.RESULTS)
-    where = environment.describe()
+    today = Today(source_facts()["workload"], machine_facts()["host"], environment.kind)
     pending: dict[str, list[tuple[ResolvedStage, int]]] = {}
     for ladder in ladders:
-        left = [(stage, repeats - measured(stage, records, where)) for stage in to_run(ladder)]
+        left = [(stage, repeats - measured(stage, records, today)) for stage in to_run(ladder)]
         pending[ladder.name] = [(stage, runs) for stage, runs in left if runs > 0]
     jobs = {name: _jobs(left) for name, left in pending.items() if left}
     every = [job for some in jobs.values() for job in some]

@@ -75,6 +75,11 @@ class Stack(Protocol):
     service_cpus: int
     generator_cpus: int
 
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """For the record, beside the environment's own: told once, when the stack is up."""
+        ...
+
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> Load: ...
 
     def usage(self) -> Usage: ...
@@ -97,7 +102,7 @@ class Environment(Protocol):
     kind: str
 
     def describe(self) -> dict[str, Any]:
-        """Facts for the record: pinning, CPUs, versions, limits."""
+        """Facts for the record that are so before anything starts: pinning, CPUs, versions, limits."""
         ...
 
     def check_ready(self) -> None:

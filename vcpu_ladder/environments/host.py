@@ -6,10 +6,13 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from vcpu_ladder.errors import EnvironmentNotReady
 
@@ -152,3 +155,15 @@ def require_k6() -> str:
             next_command="make setup",
         )
     return found
+
+
+def cpus_seconds(cpus: Sequence[int]) -> tuple[float, float] | None:
+    """(busy, stolen) seconds of the CPUs together since boot; None where the platform does not tell."""
+    try:
+        every: Any = psutil.cpu_times(percpu=True)
+        chosen = [every[cpu] for cpu in cpus]
+    except (IndexError, OSError):
+        return None
+    stolen = sum(float(getattr(times, "steal", 0.0)) for times in chosen)
+    idle = sum(times.idle + getattr(times, "iowait", 0.0) for times in chosen)
+    return sum(sum(times[:8]) for times in chosen) - idle - stolen, stolen

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from services.api.settings import RUN_LABELS
+from services.contract.labels import RUN_LABELS
 from vcpu_ladder.environments.loopback import request
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.ladder.resolve import ResolvedStage
@@ -23,7 +23,7 @@ VARIABLE = "PROMETHEUS_URL"
 
 def labels(stage: ResolvedStage, run_id: str) -> dict[str, str]:
     """{ladder, stage, run}: the same on the service's metrics and on k6's."""
-    return {"ladder": stage.ladder, "stage": stage.stage.id, "run": run_id}
+    return {"ladder": stage.ladder, "stage": stage.id, "run": run_id}
 
 
 def run_labels(stage: ResolvedStage, run_id: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ load generator needs. No connection is kept, because a kept one would always rea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -31,3 +32,15 @@ def get_text(url: str, timeout_s: float = 5.0) -> str:
 def get_json(url: str, timeout_s: float = 5.0) -> Any:
     """The JSON of a 200. Raises httpx.HTTPError, or ValueError when it is none."""
     return request("GET", url, timeout_s=timeout_s).raise_for_status().json()
+
+
+def answers(url: str) -> Callable[[], bool]:
+    """A readiness probe: the URL answers 200."""
+
+    def probe() -> bool:
+        try:
+            return request("GET", url, timeout_s=1.0).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    return probe

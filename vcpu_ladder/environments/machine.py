@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import re
 import subprocess
@@ -15,20 +14,7 @@ import psutil
 
 from vcpu_ladder import paths
 from vcpu_ladder.environments.host import find_k6
-from vcpu_ladder.ladder.resolve import fingerprint
-
-# What the workload is made of: two records are only merged when all of it is the same.
-_WORKLOAD = (
-    "services/**/*.py",
-    "k6/**/*.js",
-    "requirements.txt",
-    "postgres/**/*.conf",
-    "postgres/**/*.sql",
-    "vcpu_ladder/postgres/rows.py",
-    "vcpu_ladder/data/**/*.py",
-    "vcpu_ladder/environments/**/*.py",
-    "vcpu_ladder/run/**/*.py",
-)
+from vcpu_ladder.records.fingerprint import fingerprint, workload_fingerprint
 
 
 @cache
@@ -54,14 +40,6 @@ def source_facts() -> dict[str, Any]:
         "workload": workload_fingerprint(),
         "packages": {name: _version(name) for name in _PACKAGES},
     }
-
-
-def workload_fingerprint(home: Path = paths.HOME) -> str:
-    digest = hashlib.sha256()
-    for pattern in _WORKLOAD:
-        for path in sorted(home.glob(pattern)):
-            digest.update(str(path.relative_to(home)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
 
 
 _PACKAGES = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vcpu_ladder.ladder.load import MOCK_SEED
+from services.contract.delays import MOCK_SEED
 from vcpu_ladder.ladder.resolve import ResolvedStage
 
 _START_S = 30.0

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-# Of the upstream: a key alone then fixes a delay, in every run of every ladder.
-MOCK_SEED = 1
-
 # Calls the one path of a published study; every other script calls the shop.
 STUDY_SCRIPT = "study.js"
 

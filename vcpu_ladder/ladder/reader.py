@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,99 +20,13 @@ from services.contract.knob import Value
 from services.contract.knobs import KNOBS
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.ladder.durations import parse_duration
+from vcpu_ladder.ladder.ladder import Change, Curve, Ladder, Published, Size, Stage
 from vcpu_ladder.ladder.load import LoadProfile
 from vcpu_ladder.ladder.scale import Scale
 from vcpu_ladder.ladder.schema import Failures, LadderFile, PublishedIn, SizeIn
-from vcpu_ladder.ladder.sizes import Size, SizeName, sized
+from vcpu_ladder.ladder.sizes import sized
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,40}")
-
-
-@dataclass(frozen=True)
-class Change:
-    """One knob and its new value. Singular, so that a second change cannot be written down."""
-
-    knob: str
-    value: Value
-
-    def __str__(self) -> str:
-        return f"{self.knob} = {self.value}"
-
-
-@dataclass(frozen=True)
-class Published:
-    """Figures somebody else published for this stage. ``others`` holds what they gave beside the rate:
-    ``p50_ms``, ``p95_ms``, ``failed_ratio``, ``requests``, ``threads``.
-    """
-
-    rps: float
-    source: str
-    others: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """``parent`` and ``change`` are None only in the root, whose ``knobs`` are set outright.
-
-    ``position`` is its place in the file, the root being 0: the order in which tables show it.
-    ``failures_count``: failed requests are part of the result, and do not make a run invalid.
-    """
-
-    id: str
-    title: str
-    why: str
-    parent: str | None = None
-    change: Change | None = None
-    knobs: Mapping[str, Value] = field(default_factory=dict)
-    published: Published | None = None
-    position: int = 0
-    failures_count: bool = False
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Stages that differ in one numeric knob only: throughput as a function of it."""
-
-    name: str
-    knob: str
-    stages: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Ladder:
-    """``climb`` lists the stages run by default; the others stand beside them. ``repeats`` a stage."""
-
-    name: str
-    path: Path
-    title: str
-    stages: Mapping[str, Stage]
-    climb: tuple[str, ...]
-    load: LoadProfile
-    scale: Scale
-    repeats: int
-    upstream_profiles: Mapping[str, Profile]
-    sizes: Mapping[SizeName, Size] = field(default_factory=dict)
-    curves: tuple[Curve, ...] = ()
-
-    @property
-    def root(self) -> Stage:
-        return next(stage for stage in self.stages.values() if stage.parent is None)
-
-    def stage(self, stage_id: str) -> Stage:
-        """Raises UsageError naming the stages that exist."""
-        if stage_id not in self.stages:
-            raise UsageError(
-                f"{self.path}: no stage {stage_id!r}; its stages are {', '.join(self.stages)}",
-                next_command="vcpu-ladder list",
-            )
-        return self.stages[stage_id]
-
-    def lineage(self, stage_id: str) -> list[Stage]:
-        """From the root to the stage."""
-        chain = [self.stage(stage_id)]
-        while chain[0].parent is not None:
-            chain.insert(0, self.stages[chain[0].parent])
-        return chain
 
 
 def ladders_in(folder: Path) -> list[Path]:

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from services.contract.delays import Profile
 from services.contract.endpoints import SHOP
 from services.contract.knob import Knobs
-from services.contract.knobs import DEFAULTS, KNOBS, idle
+from services.contract.knobs import DEFAULTS, KNOBS, inapplicable
 from vcpu_ladder.errors import UsageError
+from vcpu_ladder.ladder.ladder import Curve, Ladder, Stage
 from vcpu_ladder.ladder.load import STUDY_SCRIPT, LoadProfile
-from vcpu_ladder.ladder.reader import Curve, Ladder, Stage
 from vcpu_ladder.ladder.scale import Scale
+from vcpu_ladder.records.fingerprint import fingerprint
 
 
-@dataclass(frozen=True)
-class ResolvedStage:
-    """A stage with nothing left to look up. ``fingerprint`` names its knobs and what they stand for;
-    ``load_fingerprint`` the load and the data: rows are only compared within one of the latter.
-    ``curves`` is {curve: its knob} for the ladder's curves that the stage is a point of.
+@dataclass(frozen=True, kw_only=True)
+class ResolvedStage(Stage):
+    """A stage with nothing left to look up: ``knobs`` are all of them.
+
+    ``fingerprint`` names its knobs and what they stand for; ``load_fingerprint`` the load and the data: rows
+    are only compared within one of the latter. ``curves`` is {curve: its knob} for the ladder's curves that
+    the stage is a point of.
     """
 
     ladder: str
-    stage: Stage
-    knobs: Knobs
     load: LoadProfile
     scale: Scale
     upstream: Profile
@@ -37,13 +35,7 @@ class ResolvedStage:
 
     @property
     def name(self) -> str:
-        return f"{self.ladder}/{self.stage.id}"
-
-
-def fingerprint(content: Any) -> str:
-    """12 hexadecimal digits that change with the content."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return f"{self.ladder}/{self.id}"
 
 
 def resolve(ladder: Ladder, stage_id: str, load: LoadProfile | None = None) -> ResolvedStage:
@@ -53,9 +45,9 @@ def resolve(ladder: Ladder, stage_id: str, load: LoadProfile | None = None) -> R
     """
     lineage = ladder.lineage(stage_id)
     knobs: dict[str, str | int] = {**DEFAULTS, **lineage[0].knobs}
-    _refuse_clash(ladder, lineage[0].id, knobs)
+    _refuse_conflict(ladder, lineage[0].id, knobs)
     for name in lineage[0].knobs:
-        reason = idle(name, knobs) if knobs[name] != DEFAULTS[name] else None
+        reason = inapplicable(name, knobs) if knobs[name] != DEFAULTS[name] else None
         if reason is not None:
             where = f"{ladder.path}: stage {lineage[0].id}: {name} = {knobs[name]}"
             raise UsageError(f"{where}: cannot act here: {reason}")
@@ -66,17 +58,16 @@ def resolve(ladder: Ladder, stage_id: str, load: LoadProfile | None = None) -> R
         where = f"{ladder.path}: stage {stage.id}: {stage.change}"
         if before == stage.change.value:
             raise UsageError(f"{where}: changes nothing, {stage.parent} has that value already")
-        reason = idle(stage.change.knob, knobs)
+        reason = inapplicable(stage.change.knob, knobs)
         if reason is not None:
             raise UsageError(f"{where}: cannot act here: {reason}")
-        _refuse_clash(ladder, stage.id, knobs)
+        _refuse_conflict(ladder, stage.id, knobs)
     load = load or ladder.load
     _refuse_wrong_script(ladder, stage_id, knobs, load)
     profile = ladder.upstream_profiles[str(knobs["upstream"])]
     return ResolvedStage(
+        **{**vars(lineage[-1]), "knobs": knobs},
         ladder=ladder.name,
-        stage=lineage[-1],
-        knobs=knobs,
         load=load,
         scale=ladder.scale,
         upstream=profile,
@@ -104,11 +95,11 @@ def _refuse_mixed(ladder: Ladder, curve: Curve, stages: Sequence[ResolvedStage])
         )
 
 
-def _refuse_clash(ladder: Ladder, stage_id: str, knobs: Knobs) -> None:
+def _refuse_conflict(ladder: Ladder, stage_id: str, knobs: Knobs) -> None:
     for knob in KNOBS.values():
-        clash = knob.clash(knobs)
-        if clash is not None:
-            raise UsageError(f"{ladder.path}: stage {stage_id}: {knob.name} = {knobs[knob.name]}: {clash}")
+        conflict = knob.conflict(knobs)
+        if conflict is not None:
+            raise UsageError(f"{ladder.path}: stage {stage_id}: {knob.name} = {knobs[knob.name]}: {conflict}")
 
 
 def _refuse_wrong_script(ladder: Ladder, stage_id: str, knobs: Knobs, load: LoadProfile) -> None:

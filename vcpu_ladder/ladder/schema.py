@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vcpu_ladder.ladder.sizes import SizeName
+from vcpu_ladder.ladder.ladder import SizeName
 
 
 class _Strict(BaseModel):

@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
 
-from services.contract.knob import Value
-
-if TYPE_CHECKING:
-    from vcpu_ladder.ladder.reader import Ladder
-
-SizeName = Literal["quick", "full"]
-
-
-@dataclass(frozen=True)
-class Size:
-    """What differs from the ladder's own load (``LoadProfile`` fields) and from its root's knobs."""
-
-    load: Mapping[str, Any] = field(default_factory=dict)
-    knobs: Mapping[str, Value] = field(default_factory=dict)
+from vcpu_ladder.ladder.ladder import Ladder, Size, SizeName
 
 
 def sized(ladder: Ladder, name: SizeName) -> Ladder:

@@ -1,4 +1,4 @@
-"""The immutable record of one run, its schema, and where records live.
+"""The immutable record of one run, and its schema.
 
 Schema history: 1, the first; ``service_errors``, ``curves``, ``published_others`` and ``failures_count`` came
 later and are empty in older records.
@@ -6,20 +6,11 @@ later and are empty in older records.
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from vcpu_ladder.errors import EnvironmentNotReady
+from pydantic import BaseModel, ConfigDict
 
 SCHEMA = 1
-RECORD = "record.json"
-REFERENCE = "reference"
 
 Status = Literal["ok", "invalid", "unproven", "failed", "interrupted", "killed"]
 
@@ -140,64 +131,3 @@ class RunRecord(_Frozen):
     @property
     def warnings(self) -> list[CheckResult]:
         return [check for check in self.checks if not check.ok and check.severity == "warning"]
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def run_folder(results: Path, ladder: str, stage: str, run_id: str) -> Path:
-    return results / ladder / stage / run_id
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """All of the text or none of it, on disk on return. Raises EnvironmentNotReady if it cannot be."""
-    unfinished = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError as error:
-        raise not_writable(path, error) from None
-
-
-def not_writable(path: Path, error: OSError) -> EnvironmentNotReady:
-    return EnvironmentNotReady(f"cannot write {path}: {error.strerror}", next_command="vcpu-ladder doctor")
-
-
-def save(record: RunRecord, folder: Path) -> Path:
-    """Write ``record.json``. Raises FileExistsError rather than replace an earlier one."""
-    path = folder / RECORD
-    if path.exists():
-        raise FileExistsError(path)
-    write_atomically(path, record.model_dump_json(indent=1) + "\n")
-    return path
-
-
-def load_records(results: Path) -> tuple[list[RunRecord], list[str]]:
-    """All records below ``results``, oldest first, and one line for each file that cannot be read.
-
-    The committed reference inside it is another machine's: it is read by naming its own folder.
-    """
-    records, complaints = [], []
-    for path in sorted(results.glob(f"**/{RECORD}")):
-        if path.relative_to(results).parts[0] == REFERENCE:
-            continue
-        try:
-            records.append(RunRecord.model_validate(json.loads(path.read_text(encoding="utf-8"))))
-        except (ValidationError, ValueError, OSError) as error:
-            complaints.append(f"{path}: not a record of schema {SCHEMA}: {str(error).splitlines()[0]}")
-    return sorted(records, key=lambda record: (record.started_at, record.run_id)), complaints
-
-
-def unfinished(results: Path) -> Iterator[Path]:
-    """Run folders whose runner never wrote a record."""
-    for marker in results.glob(f"**/{MARKER}"):
-        if not (marker.parent / RECORD).exists():
-            yield marker.parent
-
-
-MARKER = "running.json"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from vcpu_ladder.environments.machine import machine_facts, source_facts
-from vcpu_ladder.ladder.reader import Ladder, Stage, ladders_in, load_ladder
+from vcpu_ladder.ladder.ladder import Ladder, SizeName, Stage
+from vcpu_ladder.ladder.reader import ladders_in, load_ladder
 from vcpu_ladder.ladder.resolve import ResolvedStage, resolve
-from vcpu_ladder.ladder.sizes import SizeName, sized
+from vcpu_ladder.ladder.sizes import sized
 from vcpu_ladder.records.record import RunRecord
 
 
@@ -36,25 +37,26 @@ def to_run(ladder: Ladder) -> list[ResolvedStage]:
     return [resolve(ladder, stage.id) for stage in published_stages(ladder)]
 
 
-def measured(stage: ResolvedStage, records: Sequence[RunRecord], environment: Mapping[str, object]) -> int:
+@dataclass(frozen=True)
+class Today:
+    """Where and with what a run would be made now: source, host, kind of environment."""
+
+    workload: str
+    host: str
+    environment: str
+
+
+def measured(stage: ResolvedStage, records: Sequence[RunRecord], today: Today) -> int:
     """Valid runs of just this stage, load, source, host and kind of environment: not to be run again."""
-    now = (
-        stage.fingerprint,
-        stage.load_fingerprint,
-        source_facts()["workload"],
-        machine_facts()["host"],
-        environment.get("kind"),
-    )
     return sum(
         record.valid
-        and now
-        == (
-            record.fingerprint,
-            record.load_fingerprint,
-            record.source.get("workload"),
-            record.machine.get("host"),
-            record.environment.get("kind"),
+        and (record.fingerprint, record.load_fingerprint) == (stage.fingerprint, stage.load_fingerprint)
+        and today
+        == Today(
+            str(record.source.get("workload")),
+            str(record.machine.get("host")),
+            str(record.environment.get("kind")),
         )
         for record in records
-        if (record.ladder, record.stage) == (stage.ladder, stage.stage.id)
+        if (record.ladder, record.stage) == (stage.ladder, stage.id)
     )

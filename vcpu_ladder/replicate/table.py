@@ -9,10 +9,10 @@ from vcpu_ladder import paths
 from vcpu_ladder.audit.figures import load_figures
 from vcpu_ladder.audit.judge import Judged, judge
 from vcpu_ladder.audit.report import decisive
-from vcpu_ladder.ladder.reader import Ladder, Stage
+from vcpu_ladder.ladder.ladder import Ladder, Stage
 from vcpu_ladder.replicate.plan import anchor, published_ladders, published_stages
 from vcpu_ladder.replicate.verdict import Compared, served_rps, verdict
-from vcpu_ladder.summary.export import digits, show_ratio, spread
+from vcpu_ladder.summary.formats.words import digits, show_ratio, spread
 from vcpu_ladder.summary.merge import Row
 from vcpu_ladder.summary.verdict import ratio
 
@@ -20,7 +20,7 @@ HEAD = ("Study", "Rung", "Published RPS", "Ours RPS", "To", "Published ratio", "
 
 
 def compare_all(rows: Mapping[str, Row], folder: Path = paths.LADDERS) -> list[Compared]:
-    """Every published rung of every ladder. ``rows`` by ``ladder/stage``, one setting a ladder."""
+    """Every published rung of every ladder. ``rows`` by ``ladder/stage``, one key a ladder."""
     audited = {judged.name: judged for judged in judge(load_figures(paths.PUBLISHED))}
     return [
         _compare(ladder, stage, rows, audited)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from vcpu_ladder.ladder.reader import Published
+from vcpu_ladder.ladder.ladder import Published
 from vcpu_ladder.summary.merge import Row
 from vcpu_ladder.summary.verdict import Ratio
 

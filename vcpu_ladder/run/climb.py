@@ -12,7 +12,8 @@ from vcpu_ladder.environments.base import Environment
 from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.records.events import Listener
 from vcpu_ladder.records.record import RunRecord
-from vcpu_ladder.run.stage import Job, run_stage
+from vcpu_ladder.run.recording import Job
+from vcpu_ladder.run.stage import run_stage
 
 
 def schedule(stages: Sequence[ResolvedStage], repeats: int, results: Path) -> list[Job]:

@@ -33,7 +33,9 @@ _QUIET_BURSTS = 3
 _UNPINNED = {"cpus": None, "pinning": "none"}
 
 
-def see_workers(service_url: str, expected: int, deadline_s: float | None = None) -> list[dict[str, Any]]:
+def discover_workers(
+    service_url: str, expected: int, deadline_s: float | None = None
+) -> list[dict[str, Any]]:
     """``GET /effective`` of every worker that answers, by pid: as many as there are, not as expected.
 
     Raises EnvironmentNotReady when none answers.
@@ -124,7 +126,7 @@ def _profile_in_force(upstream: Mapping[str, Any]) -> dict[str, float]:
     return {"p50_ms": profile["p50_ms"], "p99_ms": profile["p99_ms"]}
 
 
-def broken(proofs: list[ProofResult]) -> str | None:
+def unproven_reason(proofs: list[ProofResult]) -> str | None:
     """One line naming every knob that is not in force, or None."""
     lines = [
         f"{proof.knob}: expected {proof.expected!r}, the {proof.where} shows "

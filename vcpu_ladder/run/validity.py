@@ -66,7 +66,7 @@ def _errors(run: Evidence) -> tuple[bool, str]:
     causes = ", ".join(f"{cause.replace('_', ' ')} {count}" for cause, count in run.service_errors.items())
     text += f" ({kinds})" if kinds else ""
     text += f"; since its start the service refused for {causes}" if causes else ""
-    if run.stage.stage.failures_count:
+    if run.stage.failures_count:
         return True, f"{text}; the stage counts failures as part of its result"
     return run.figures.error_ratio <= MAX_ERROR_RATIO, text
 
@@ -138,7 +138,7 @@ def _steady(run: Evidence) -> tuple[bool, str]:
 def _workers_kept(run: Evidence) -> tuple[bool, str]:
     text = f"worker pids {list(run.workers_before)} before, {list(run.workers_after)} after"
     # gunicorn ends a worker whose event loop a published endpoint blocks for 30 s: that is such a failure.
-    if run.stage.stage.failures_count and len(run.workers_before) == len(run.workers_after):
+    if run.stage.failures_count and len(run.workers_before) == len(run.workers_after):
         return True, f"{text}; the stage counts failures as part of its result"
     return list(run.workers_before) == list(run.workers_after), text
 
@@ -225,7 +225,7 @@ CHECKS: tuple[Check, ...] = (
         "proofs",
         "invalid",
         lambda run: (
-            run.proofs_after is None or (run.proofs_after == STILL_BUSY and run.stage.stage.failures_count),
+            run.proofs_after is None or (run.proofs_after == STILL_BUSY and run.stage.failures_count),
             run.proofs_after or "every knob still in force after the load",
         ),
         "a knob changed under load",

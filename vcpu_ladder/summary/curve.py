@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from vcpu_ladder.summary.merge import Row, Setting
+from vcpu_ladder.records.key import ComparisonKey
+from vcpu_ladder.summary.merge import Row
 from vcpu_ladder.summary.verdict import Ratio, ratio
 
 _MIN_POINTS = 3
@@ -40,7 +41,7 @@ class Curve:
 
     name: str
     knob: str
-    setting: Setting
+    key: ComparisonKey
     points: tuple[Point, ...]
     missing: tuple[str, ...]
 
@@ -73,17 +74,17 @@ class Curve:
 def curves(rows: Sequence[Row]) -> list[Curve]:
     """Every curve of which the rows hold at least three valid points, in the rows' order."""
     found = []
-    for setting in dict.fromkeys(row.setting for row in rows):
-        mine = [row for row in rows if row.setting == setting]
+    for key in dict.fromkeys(row.key for row in rows):
+        mine = [row for row in rows if row.key == key]
         for name, knob in dict.fromkeys(item for row in mine for item in row.curves.items()):
             members = [row for row in mine if row.curves.get(name) == knob]
-            curve = _curve(name, knob, setting, members)
+            curve = _curve(name, knob, key, members)
             if curve is not None:
                 found.append(curve)
     return found
 
 
-def _curve(name: str, knob: str, setting: Setting, members: Sequence[Row]) -> Curve | None:
+def _curve(name: str, knob: str, key: ComparisonKey, members: Sequence[Row]) -> Curve | None:
     valid = [(int(row.knobs[knob]), row, row.rps) for row in members if row.rps]
     if len(valid) < _MIN_POINTS:
         return None
@@ -93,4 +94,4 @@ def _curve(name: str, knob: str, setting: Setting, members: Sequence[Row]) -> Cu
         for value, row, rps in sorted(valid, key=lambda item: item[0])
     ]
     missing = [row.stage for row in members if not row.rps]
-    return Curve(name, knob, setting, tuple(points), tuple(missing))
+    return Curve(name, knob, key, tuple(points), tuple(missing))

@@ -9,71 +9,27 @@ from __future__ import annotations
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from vcpu_ladder.ladder.resolve import fingerprint
+from vcpu_ladder.records.key import ComparisonKey
 from vcpu_ladder.records.limits import Observed, find_limit
 from vcpu_ladder.records.record import Figures, LimitResult, RunRecord
 from vcpu_ladder.summary.verdict import Ratio, enough_for, ratio
 
-# The runs of one setting by (stage, fingerprint), oldest first.
+# The runs of one key by (stage, fingerprint), oldest first.
 _Groups = dict[tuple[str, str], list[RunRecord]]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What must agree for two records to be compared. ``host`` is the hardware; ``platform`` the software
-    and the CPUs it was given; ``load`` the load and the data; ``workload`` the source of service and load.
-    """
-
-    ladder: str
-    environment: str
-    host: str
-    platform: str
-    load: str
-    workload: str
-
-    @classmethod
-    def of(cls, record: RunRecord) -> Setting:
-        environment, machine = record.environment, record.machine
-        platform = [
-            *(machine.get(name) for name in ("python", "k6", "kernel")),
-            environment.get("pinned"),
-            len(environment.get("other_cpus", ())),
-            record.source.get("packages"),
-            # Prometheus asks the service each second on its own CPU: watched runs are slower.
-            *(["live view"] if environment.get("live_view") else []),
-            # In containers: the images' Python and k6 are not this machine's.
-            *([environment["versions"]] if environment.get("versions") else []),
-        ]
-        # A server of the user's is part of the platform; ours is the same for all, by its locked wheel.
-        if "database_server" in environment:
-            platform.append(environment["database_server"])
-        return cls(
-            ladder=record.ladder,
-            environment=str(environment.get("kind")),
-            host=str(machine.get("host")),
-            platform=fingerprint(platform),
-            load=record.load_fingerprint,
-            workload=str(record.source.get("workload")),
-        )
-
-    def differences(self, other: Setting) -> str:
-        """``host a and b, load c and d``: what keeps the two apart."""
-        pairs = zip(asdict(self).items(), asdict(other).values(), strict=True)
-        return ", ".join(f"{name} {ours} and {theirs}" for (name, ours), theirs in pairs if ours != theirs)
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of the table. ``rps`` is the median over ``n`` valid runs, with its lowest and highest;
-    ``ended_rps`` counts failed requests too, ``failures`` is {kind: how many} over those runs;
+    ``all_responses_rps`` counts failed requests too, ``failures`` is {kind: how many} over those runs;
     percentiles are medians over runs of the per-run percentile, None where the runs are too short for it.
-    Ratio, interval and verdict are against the parent's runs of the same setting; ``pairs`` of them share
+    Ratio, interval and verdict are against the parent's runs of the same key; ``pairs`` of them share
     a block. ``blocks`` is {(climb, repeat): RPS} of the valid runs; ``curves`` {curve: its knob}.
     """
 
-    setting: Setting
+    key: ComparisonKey
     stage: str
     title: str
     parent: str | None
@@ -84,7 +40,7 @@ class Row:
     rps: float | None
     rps_low: float | None
     rps_high: float | None
-    ended_rps: float | None
+    all_responses_rps: float | None
     failures: Mapping[str, int]
     p50_ms: float | None
     p95_ms: float | None
@@ -111,7 +67,7 @@ class Row:
 
     @property
     def ladder(self) -> str:
-        return self.setting.ladder
+        return self.key.ladder
 
     @property
     def verdict(self) -> str:
@@ -125,39 +81,39 @@ class Row:
 
 
 def merge(records: Iterable[RunRecord]) -> list[Row]:
-    """Rows by setting, newest setting first, then by the order of the ladder file."""
-    settings: dict[Setting, _Groups] = defaultdict(lambda: defaultdict(list))
+    """Rows by key, newest key first, then by the order of the ladder file."""
+    keys: dict[ComparisonKey, _Groups] = defaultdict(lambda: defaultdict(list))
     for record in sorted(records, key=lambda record: (record.started_at, record.run_id)):
-        settings[Setting.of(record)][record.stage, record.fingerprint].append(record)
+        keys[ComparisonKey.of(record)][record.stage, record.fingerprint].append(record)
     rows = []
     newest_first = sorted(
-        settings.items(),
+        keys.items(),
         key=lambda item: max(group[-1].started_at for group in item[1].values()),
         reverse=True,
     )
-    for setting, groups in newest_first:
+    for key, groups in newest_first:
         # A stage edited in its ladder file has a new fingerprint: its newest form is the stage now.
         by_age = sorted(groups.values(), key=lambda group: group[-1].started_at)
         current = {group[-1].stage: group for group in by_age}
         rows += [
-            _row(setting, current[stage], groups)
+            _row(key, current[stage], groups)
             for stage in sorted(current, key=lambda stage: (current[stage][-1].position, stage))
         ]
     return rows
 
 
 def newest(rows: Sequence[Row]) -> list[Row]:
-    """The rows of each ladder's newest setting."""
-    first: dict[str, Setting] = {}
-    return [row for row in rows if first.setdefault(row.ladder, row.setting) == row.setting]
+    """The rows of each ladder's newest key."""
+    first: dict[str, ComparisonKey] = {}
+    return [row for row in rows if first.setdefault(row.ladder, row.key) == row.key]
 
 
 def by_name(rows: Sequence[Row]) -> dict[str, Row]:
-    """The newest rows by ``ladder/stage``: one setting a ladder."""
+    """The newest rows by ``ladder/stage``: one key a ladder."""
     return {f"{row.ladder}/{row.stage}": row for row in newest(rows)}
 
 
-def _row(setting: Setting, runs: Sequence[RunRecord], groups: _Groups) -> Row:
+def _row(key: ComparisonKey, runs: Sequence[RunRecord], groups: _Groups) -> Row:
     last = runs[-1]
     valid = [run for run in runs if run.valid and run.figures is not None]
     figures = [run.figures for run in valid if run.figures is not None]
@@ -166,7 +122,7 @@ def _row(setting: Setting, runs: Sequence[RunRecord], groups: _Groups) -> Row:
     root = _root(last, groups)
     limit, ceiling_rps = _limit(valid)
     return Row(
-        setting=setting,
+        key=key,
         stage=last.stage,
         title=last.title,
         parent=last.parent,
@@ -177,7 +133,7 @@ def _row(setting: Setting, runs: Sequence[RunRecord], groups: _Groups) -> Row:
         rps=_median(rates),
         rps_low=min(rates, default=None),
         rps_high=max(rates, default=None),
-        ended_rps=_median([(one.completed + one.failed) / one.measure_s for one in figures]),
+        all_responses_rps=_median([(one.completed + one.failed) / one.measure_s for one in figures]),
         failures=_failures(figures),
         p50_ms=_percentile(valid, 50),
         p95_ms=_percentile(valid, 95),

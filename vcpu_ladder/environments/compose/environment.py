@@ -21,8 +21,8 @@ from vcpu_ladder.environments.compose.stack import ComposeStack, create, overrid
 from vcpu_ladder.environments.host import free_port, port_is_free
 from vcpu_ladder.environments.live import LiveView, run_labels
 from vcpu_ladder.environments.live_data import LiveData
+from vcpu_ladder.environments.loopback import answers
 from vcpu_ladder.environments.machine import machine_facts
-from vcpu_ladder.environments.native.processes import answers
 from vcpu_ladder.environments.service import service_command, start_deadline_s, upstream_command
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.ladder.resolve import ResolvedStage
@@ -40,7 +40,6 @@ class ComposeEnvironment:
         self.data = data or paths.DATA
         self._images: dict[str, Any] = {}
         self._versions: dict[str, str | None] = {}
-        self._of_the_run: dict[str, Any] = {}
         # What was up before a run, `make up`'s, stays up after it; None while there is no run.
         self._kept: set[str] | None = None
         self._open = ExitStack()
@@ -68,7 +67,6 @@ class ComposeEnvironment:
                 for name, version in self._versions.items()
                 if version != native[name]
             },
-            **self._of_the_run,
         }
 
     def check_ready(self) -> None:
@@ -132,10 +130,6 @@ class ComposeEnvironment:
         if self.engine.on_this_kernel:
             cpus.leave_the_service_alone()
         self.project.share_cpus(cpus, pinned, budget)
-        self._of_the_run = {
-            "service_cpus": list(cpus.service) if pinned else sorted((*cpus.service, *cpus.others)),
-            "budget": "quota and cpuset" if pinned else "quota",
-        }
         postgres = self._postgres(stage)
         data = self._open.enter_context(compose_data.live_data(stage, self.project, tell))
         live = LiveView(_PROMETHEUS) if "prometheus" in (self._kept or ()) else None
@@ -149,11 +143,6 @@ class ComposeEnvironment:
             compose_data.copy_sqlite(stage, self.data, api)
         api.start()
         self._wait_for_service(api, start_deadline_s(stage))
-        self._of_the_run |= {
-            "memory_limit_bytes": int(api.inspect()["HostConfig"]["Memory"]),
-            "live_view": live is not None,
-            "data": data.facts,
-        }
         return ComposeStack(
             self.project, run_id, folder, cpus, pinned, budget, live, data, api, mock, postgres
         )

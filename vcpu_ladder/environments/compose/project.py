@@ -18,9 +18,8 @@ from vcpu_ladder.environments.compose.container import Container, containers
 from vcpu_ladder.environments.compose.engine import BUILD_S, COMPOSE_S, Engine
 from vcpu_ladder.environments.host import Cpus, Ports
 from vcpu_ladder.environments.sockets import open_files_needed
-from vcpu_ladder.errors import EnvironmentNotReady
+from vcpu_ladder.errors import EnvironmentNotReady, not_writable
 from vcpu_ladder.ladder.resolve import ResolvedStage
-from vcpu_ladder.records.record import not_writable
 
 FILE = paths.HOME / "compose.yaml"
 NAME = "vcpu-ladder"

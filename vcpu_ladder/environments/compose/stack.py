@@ -12,10 +12,9 @@ from vcpu_ladder.environments.base import Activity, Usage
 from vcpu_ladder.environments.compose.container import Container
 from vcpu_ladder.environments.compose.project import Project
 from vcpu_ladder.environments.compose.usage import Meter, Spent, meter
-from vcpu_ladder.environments.host import Cpus
+from vcpu_ladder.environments.host import Cpus, cpus_seconds
 from vcpu_ladder.environments.live import LiveView
 from vcpu_ladder.environments.live_data import LiveData
-from vcpu_ladder.environments.native.processes import cpus_seconds
 from vcpu_ladder.ladder.resolve import ResolvedStage
 
 # What a run's logs are called, the same in every environment.
@@ -66,6 +65,7 @@ class ComposeStack:
     service_url: str = field(init=False)
     upstream_url: str = field(init=False)
     generator_cpus: int = field(init=False)
+    facts: dict[str, Any] = field(init=False)
     _meters: dict[str, Meter] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,6 +74,17 @@ class ComposeStack:
         self.generator_cpus = len(self.cpus.others)
         running = (self.api, self.mock, *([self.postgres] if self.postgres else []))
         self._meters = {one.service: meter(one) for one in running}
+        self.facts = {
+            "service_cpus": list(self._service_may_use()),
+            "budget": "quota and cpuset" if self.pinned else "quota",
+            "memory_limit_bytes": int(self.api.inspect()["HostConfig"]["Memory"]),
+            "live_view": self.live is not None,
+            "data": self.data.facts,
+        }
+
+    def _service_may_use(self) -> Sequence[int]:
+        """The CPUs it may run on: all of them where a quota alone holds it."""
+        return self.cpus.service if self.pinned else sorted((*self.cpus.service, *self.cpus.others))
 
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> ComposeLoad:
         live = self.live

@@ -16,11 +16,12 @@ from typing import Any
 from services.contract.knobs import KNOBS
 from vcpu_ladder import paths
 from vcpu_ladder.environments.base import Activity, Usage
-from vcpu_ladder.environments.host import Cpus, Ports, free_port, port_is_free, require_k6
+from vcpu_ladder.environments.host import Cpus, Ports, cpus_seconds, free_port, port_is_free, require_k6
 from vcpu_ladder.environments.live import LiveView, run_labels
 from vcpu_ladder.environments.live_data import LiveData
+from vcpu_ladder.environments.loopback import answers
 from vcpu_ladder.environments.native.data import external_server, live_data, prepare
-from vcpu_ladder.environments.native.processes import Leashed, answers, cpus_seconds
+from vcpu_ladder.environments.native.processes import Leashed
 from vcpu_ladder.environments.service import service_command, start_deadline_s, upstream_command
 from vcpu_ladder.environments.sockets import require_capacity
 from vcpu_ladder.errors import EnvironmentNotReady
@@ -71,6 +72,7 @@ class NativeStack:
     upstream_url: str = field(init=False)
     service_cpus: int = field(init=False)
     generator_cpus: int = field(init=False)
+    facts: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         ports = self.environment.ports
@@ -78,6 +80,7 @@ class NativeStack:
         self.upstream_url = f"http://127.0.0.1:{ports.upstream}"
         self.service_cpus = len(self.cpus.service)
         self.generator_cpus = len(self.cpus.others)
+        self.facts = {"data": self.data.facts}
 
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> NativeLoad:
         live = self.environment.live
@@ -145,8 +148,6 @@ class NativeEnvironment:
         self.live = LiveView.from_env()
         self._started: list[Leashed] = []
         self._open = ExitStack()
-        # Of the run that is or was last: a record is written after ``down``.
-        self._data_facts: dict[str, object] = {}
         self._stack: NativeStack | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -158,7 +159,6 @@ class NativeEnvironment:
             "other_cpus": list(cpus.others),
             "budget": "affinity" if cpus.pinned else "unpinned",
             "live_view": self.live is not None,
-            **({"data": self._data_facts} if self._data_facts else {}),
             **({"database_server": server} if (server := external_server()) else {}),
         }
 
@@ -187,10 +187,8 @@ class NativeEnvironment:
             )
         cpus = Cpus.split(int(stage.knobs["cpus"]))
         cpus.leave_the_service_alone()
-        self._data_facts = {}
         others = cpus.others if cpus.pinned else ()
         data = self._open.enter_context(live_data(stage, self.data, self.ports.postgres, others, tell))
-        self._data_facts = data.facts
         multiprocess_folder = self.data / "run" / "prometheus"
         shutil.rmtree(multiprocess_folder, ignore_errors=True)
         multiprocess_folder.mkdir(parents=True)

@@ -9,12 +9,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx
 import psutil
 
-from vcpu_ladder.environments import loopback
 from vcpu_ladder.errors import EnvironmentNotReady
 
 LEASH = Path(__file__).with_name("leash.py")
@@ -119,18 +116,6 @@ class Leashed:
         raise EnvironmentNotReady(f"{self.name}: {what} not reached in {deadline_s:g} s", self.tail())
 
 
-def answers(url: str) -> Callable[[], bool]:
-    """A readiness probe: the URL answers 200."""
-
-    def probe() -> bool:
-        try:
-            return loopback.request("GET", url, timeout_s=1.0).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    return probe
-
-
 def _me() -> str:
     own = psutil.Process()
     return f"{own.pid} {own.create_time():.2f}"
@@ -165,15 +150,3 @@ def end_strays(found: Sequence[psutil.Process]) -> None:
         except psutil.Error:
             continue
     psutil.wait_procs(list(found), timeout=5)
-
-
-def cpus_seconds(cpus: Sequence[int]) -> tuple[float, float] | None:
-    """(busy, stolen) seconds of the CPUs together since boot; None where the platform does not tell."""
-    try:
-        every: Any = psutil.cpu_times(percpu=True)
-        chosen = [every[cpu] for cpu in cpus]
-    except (IndexError, OSError):
-        return None
-    stolen = sum(float(getattr(times, "steal", 0.0)) for times in chosen)
-    idle = sum(times.idle + getattr(times, "iowait", 0.0) for times in chosen)
-    return sum(sum(times[:8]) for times in chosen) - idle - stolen, stolen

@@ -9,7 +9,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from vcpu_ladder.summary.curve import curves
-from vcpu_ladder.summary.export import cells, curve_line, describe
+from vcpu_ladder.summary.formats.words import cells, curve_line, describe
 from vcpu_ladder.summary.merge import Row
 
 # Name, and from what width of the terminal on it is shown; the order is that of ``export.cells``. The limit
@@ -33,13 +33,13 @@ _LEFT = {"stage", "change", "verdict", "limit"}
 
 
 def print_rows(rows: Sequence[Row], console: Console) -> None:
-    """One table a setting, then what the reader must know of its rows."""
-    settings = list(dict.fromkeys(row.setting for row in rows))
-    for setting in settings:
-        mine = [row for row in rows if row.setting == setting]
-        title = f"{setting.ladder} ({setting.environment}), RPS: requests served a second"
-        if len(settings) > 1:
-            console.print(describe(setting), highlight=False, soft_wrap=True)
+    """One table a key, then what the reader must know of its rows."""
+    keys = list(dict.fromkeys(row.key for row in rows))
+    for key in keys:
+        mine = [row for row in rows if row.key == key]
+        title = f"{key.ladder} ({key.environment}), RPS: requests served a second"
+        if len(keys) > 1:
+            console.print(describe(key), highlight=False, soft_wrap=True)
         console.print(_table(title, [cells(row) for row in mine], console.width))
         for row in mine:
             if row.limit_evidence:

@@ -1,0 +1,83 @@
+"""Rows and curves in the words and digits that every format for people shares."""
+
+from __future__ import annotations
+
+from vcpu_ladder.records.key import ComparisonKey
+from vcpu_ladder.summary.curve import Curve
+from vcpu_ladder.summary.merge import Row
+from vcpu_ladder.summary.verdict import Ratio
+
+
+def describe(key: ComparisonKey) -> str:
+    """One line that tells keys apart."""
+    return (
+        f"Environment {key.environment}, host {key.host}, platform {key.platform}, "
+        f"load {key.load}, workload {key.workload}"
+    )
+
+
+def cells(row: Row) -> list[str]:
+    """The row as the tables for people show it."""
+    return [
+        row.stage,
+        row.change or row.title,
+        f"{row.n}" + (f" (+{row.invalid_runs} invalid)" if row.invalid_runs else ""),
+        spread(row),
+        digits(row.p50_ms),
+        digits(row.p95_ms),
+        digits(row.p99_ms),
+        "–" if row.error_ratio is None else f"{row.error_ratio:.2%}",
+        interval(row),
+        row.verdict,
+        row.limit or "–",
+        published(row),
+    ]
+
+
+def published(row: Row) -> str:
+    """The published rate, and the published share of failures where there is one."""
+    failed = row.published_others.get("failed_ratio")
+    return digits(row.published_rps) + (f" ({failed:.3g} failed)" if failed else "")
+
+
+def spread(row: Row) -> str:
+    if row.rps is None:
+        return "–"
+    if row.n < 2:
+        return digits(row.rps)
+    return f"{digits(row.rps)} ({digits(row.rps_low)}–{digits(row.rps_high)})"
+
+
+def curve_line(curve: Curve) -> str:
+    """``curve pool: pool_size 1, 2, 5: 21, 40, 41 RPS; ...``: what the curve says, in one line."""
+    values = ", ".join(str(point.value) for point in curve.points)
+    rates = ", ".join(digits(point.rps) for point in curve.points)
+    best, enough, bend = curve.best, curve.smallest_enough, curve.bend
+    text = f"curve {curve.name}: {curve.knob} {values}: {rates} RPS; best {best.value}"
+    if enough is None:
+        text += "; one run a point says nothing about noise"
+    elif enough.to_best is None:
+        text += ", and no smaller one is within noise of it"
+    else:
+        text += f"; smallest within noise of it {enough.value}, {show_ratio(enough.to_best)}"
+    text += f"; bends at {bend.value}" if bend else ""
+    return text + (f"; no valid run of {', '.join(curve.missing)}" if curve.missing else "")
+
+
+def interval(row: Row) -> str:
+    return "–" if row.ratio is None else show_ratio(row.ratio)
+
+
+def show_ratio(ratio: Ratio) -> str:
+    """``× 1.2 (1.1–1.3)``; without an interval where there is none."""
+    text = f"× {ratio.value:.3g}"
+    if ratio.low is not None and ratio.high is not None:
+        text += f" ({ratio.low:.3g}–{ratio.high:.3g})"
+    return text
+
+
+def digits(value: float | None) -> str:
+    """Three significant digits, without exponents; an en dash for nothing."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
