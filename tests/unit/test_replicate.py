@@ -15,8 +15,7 @@ from tests.factory import record
 from vcpu_ladder import paths
 from vcpu_ladder.audit.figures import load_figures
 from vcpu_ladder.commands import app as cli
-from vcpu_ladder.commands import guard, options
-from vcpu_ladder.commands import replicate as cli_replicate
+from vcpu_ladder.commands import guard, measuring, options
 from vcpu_ladder.environments.base import Environment
 from vcpu_ladder.environments.machine import machine_facts, source_facts
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted
@@ -28,6 +27,7 @@ from vcpu_ladder.records.store import RECORD, load_records, run_folder, save
 from vcpu_ladder.replicate.plan import Today, anchor, measured, published_ladders, published_stages, to_run
 from vcpu_ladder.replicate.table import compare_all, line, markdown, sentence
 from vcpu_ladder.replicate.verdict import Compared, served_rps, verdict
+from vcpu_ladder.run.plan import Plan
 from vcpu_ladder.run.recording import Job
 from vcpu_ladder.summary.merge import Row, by_name, merge
 from vcpu_ladder.summary.verdict import Ratio
@@ -199,10 +199,10 @@ def replicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         save(made, run_folder(tmp_path, made.ladder, made.stage, made.run_id))
         return made
 
-    def climb(jobs: Sequence[Job], environment: Environment, listener: Any) -> list[RunRecord]:
-        return [run_one(job) for job in jobs]
+    def climb(plan: Plan, environment: Environment, listener: Any, records: list[RunRecord]) -> None:
+        records += [run_one(job) for job in plan.left(records)]
 
-    monkeypatch.setattr(cli_replicate, "climb", climb)
+    monkeypatch.setattr(measuring, "climb", climb)
 
     def start(*arguments: str, runs: int = 1000) -> Any:
         left["runs"] = runs

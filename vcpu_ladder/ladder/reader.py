@@ -25,6 +25,8 @@ from vcpu_ladder.ladder.load import LoadProfile
 from vcpu_ladder.ladder.scale import Scale
 from vcpu_ladder.ladder.schema import Failures, LadderFile, PublishedIn, SizeIn
 from vcpu_ladder.ladder.sizes import sized
+from vcpu_ladder.records.events import CLIMBS
+from vcpu_ladder.records.store import REFERENCE
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,40}")
 
@@ -50,12 +52,20 @@ def load_ladder(path: Path) -> Ladder:
     return _Reader(path, content).ladder()
 
 
+# Folders of the results that are not a ladder's.
+_TAKEN = (REFERENCE, CLIMBS)
+
+
 @dataclass(frozen=True)
 class _Reader:
     path: Path
     file: LadderFile
 
     def ladder(self) -> Ladder:
+        if self.path.stem in _TAKEN:
+            raise UsageError(
+                f"{self.path}: results/{self.path.stem} is not a ladder's; use another file name"
+            )
         profiles = self._profiles()
         stages = {stage.id: stage for stage in self._stages(tuple(profiles))}
         self._refuse_loose_ends(stages)
