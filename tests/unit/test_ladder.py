@@ -170,5 +170,5 @@ def test_every_default_is_allowed() -> None:
 def test_a_ladder_cannot_have_the_name_of_another_folder_of_the_results(tmp_path: Path, name: str) -> None:
     path = tmp_path / f"{name}.toml"
     path.write_text((paths.LADDERS / "main.toml").read_text())
-    with pytest.raises(UsageError, match=f"results/{name} is not a ladder's"):
+    with pytest.raises(UsageError, match=f"results/{name} is no ladder's folder"):
         load_ladder(path)

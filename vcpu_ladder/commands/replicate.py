@@ -21,9 +21,9 @@ from vcpu_ladder.errors import EnvironmentNotReady, RunInvalid, UsageError
 from vcpu_ladder.ladder.durations import show_duration
 from vcpu_ladder.ladder.ladder import Ladder
 from vcpu_ladder.records.store import load_records
+from vcpu_ladder.replicate.outcome import Compared
 from vcpu_ladder.replicate.plan import Today, measured, published_ladders, to_run
 from vcpu_ladder.replicate.table import HEAD, compare_all, line
-from vcpu_ladder.replicate.verdict import Compared
 from vcpu_ladder.run.plan import FixedPlan, interleaved, loaded_s
 from vcpu_ladder.summary.merge import by_name, merge
 
@@ -60,11 +60,11 @@ def replicate_command(
         if not table:
             failed = _measure(chosen, repeats, environment)
     finally:
-        rungs = _compared(results or paths.RESULTS, chosen, planned_only=not table)
-        _print_table(rungs)
+        compared = _compared(results or paths.RESULTS, chosen, planned_only=not table)
+        _print_table(compared)
     if failed:
         raise EnvironmentNotReady(failed[0], "\n".join(failed[1:]) or None, "vcpu-ladder doctor")
-    _complain(rungs)
+    _complain(compared)
 
 
 def _chosen(names: str | None, full: bool) -> list[Ladder]:
@@ -107,29 +107,33 @@ def _measure(ladders: Sequence[Ladder], repeats: int, chosen: str | None) -> lis
 
 
 def _compared(folder: Path, ladders: Sequence[Ladder], planned_only: bool) -> list[Compared]:
-    """The rungs of these ladders; ``planned_only``: not by records of another load than the planned one."""
+    """The published stages of these ladders; ``planned_only``: by records of the planned load only."""
     records, complaints = load_records(folder)
     if planned_only:
         write_summary(records, complaints, folder)
         loads = {(stage.ladder, stage.load_fingerprint) for ladder in ladders for stage in to_run(ladder)}
         records = [record for record in records if (record.ladder, record.load_fingerprint) in loads]
     names = [ladder.name for ladder in ladders]
-    return [rung for rung in compare_all(by_name(merge(records))) if rung.ladder in names]
+    return [one for one in compare_all(by_name(merge(records))) if one.ladder in names]
 
 
-def _print_table(rungs: Sequence[Compared]) -> None:
+def _print_table(compared: Sequence[Compared]) -> None:
     colours = {"reproduced": "green", "shape reproduced": "green", "not reproduced": "red"}
     shown = Table(box=box.SIMPLE_HEAD)
     for name in HEAD:
         shown.add_column(name.lower(), overflow="fold")
-    for rung in rungs:
-        cells = line(rung)
-        shown.add_row(*cells, style=colours.get(cells[HEAD.index("Verdict")]))
+    for one in compared:
+        cells = line(one)
+        shown.add_row(*cells, style=colours.get(cells[HEAD.index("Outcome")]))
     out.print(shown)
 
 
-def _complain(rungs: Sequence[Compared]) -> None:
-    bad = [f"{rung.ladder}/{rung.stage}" for rung in rungs if rung.row is not None and not rung.row.valid]
+def _complain(compared: Sequence[Compared]) -> None:
+    bad = [
+        f"{compared.ladder}/{compared.stage}"
+        for compared in compared
+        if compared.row is not None and not compared.row.valid
+    ]
     if bad:
         raise RunInvalid(
             f"no valid run of {', '.join(bad)}",

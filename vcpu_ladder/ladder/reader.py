@@ -20,7 +20,7 @@ from services.contract.knob import Value
 from services.contract.knobs import KNOBS
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.ladder.durations import parse_duration
-from vcpu_ladder.ladder.ladder import Change, Curve, Ladder, Published, Size, Stage
+from vcpu_ladder.ladder.ladder import Change, CurveStages, Ladder, Published, Size, Stage
 from vcpu_ladder.ladder.load import LoadProfile
 from vcpu_ladder.ladder.scale import Scale
 from vcpu_ladder.ladder.schema import Failures, LadderFile, PublishedIn, SizeIn
@@ -63,9 +63,7 @@ class _Reader:
 
     def ladder(self) -> Ladder:
         if self.path.stem in _TAKEN:
-            raise UsageError(
-                f"{self.path}: results/{self.path.stem} is not a ladder's; use another file name"
-            )
+            raise UsageError(f"{self.path}: results/{self.path.stem} is no ladder's folder; use another name")
         profiles = self._profiles()
         stages = {stage.id: stage for stage in self._stages(tuple(profiles))}
         self._refuse_loose_ends(stages)
@@ -173,7 +171,7 @@ class _Reader:
     def _failures_count(self, own: Failures | None) -> bool:
         return (own or self.file.failures) == "counted"
 
-    def _curves(self, stages: Mapping[str, Stage]) -> Iterator[Curve]:
+    def _curves(self, stages: Mapping[str, Stage]) -> Iterator[CurveStages]:
         for name, raw in self.file.curves.items():
             where = f"{self.path}: curve {self._id('curves', name)}"
             if raw.knob not in KNOBS or not KNOBS[raw.knob].numeric:
@@ -181,7 +179,7 @@ class _Reader:
             for stage_id in raw.stages:
                 if stage_id not in stages:
                     raise UsageError(f"{where}: stages: no stage {stage_id!r}")
-            yield Curve(name, raw.knob, tuple(raw.stages))
+            yield CurveStages(name, raw.knob, tuple(raw.stages))
 
     def _id(self, where: str, stage_id: str) -> str:
         if not _ID.fullmatch(stage_id):
