@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from vcpu_ladder import paths
 from vcpu_ladder.commands.console import ends_well, err, out, print_progress
@@ -22,6 +23,7 @@ from vcpu_ladder.errors import EnvironmentNotReady, RunInvalid, UsageError
 from vcpu_ladder.ladder.durations import show_duration
 from vcpu_ladder.ladder.ladder import Ladder
 from vcpu_ladder.ladder.resolve import ResolvedStage
+from vcpu_ladder.records.key import workload_of
 from vcpu_ladder.records.store import load_records
 from vcpu_ladder.replicate.plan import Today, measured, published_ladders, to_run
 from vcpu_ladder.replicate.table import HEAD, compare_all, line
@@ -85,7 +87,8 @@ def _chosen(names: str | None, full: bool) -> list[Ladder]:
 def _measure(ladders: Sequence[Ladder], repeats: int, environment: Environment) -> list[str]:
     """Run what is not measured yet; what kept a ladder from running, one line each."""
     records, _ = load_records(paths.RESULTS)
-    today = Today(source_facts()["workload"], machine_facts()["host"], environment.kind)
+    workload = workload_of(source_facts(), environment.kind)
+    today = Today(workload, machine_facts()["host"], environment.kind)
     pending: dict[str, list[tuple[ResolvedStage, int]]] = {}
     for ladder in ladders:
         left = [(stage, repeats - measured(stage, records, today)) for stage in to_run(ladder)]
@@ -133,7 +136,8 @@ def _print_table(rungs: Sequence[Compared]) -> None:
         shown.add_column(name.lower(), overflow="fold")
     for rung in rungs:
         cells = line(rung)
-        shown.add_row(*cells, style=colours.get(cells[HEAD.index("Verdict")]))
+        # Never as markup: the last cell may quote a record.
+        shown.add_row(*map(Text, cells), style=colours.get(cells[HEAD.index("Verdict")]))
     out.print(shown)
 
 
