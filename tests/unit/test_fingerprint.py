@@ -205,6 +205,11 @@ def test_what_the_rules_name_is_there() -> None:
     assert [part for part, files in workload_files().items() if not files] == []
 
 
+def test_imports_are_sorted_and_ours_are_known_by_name() -> None:
+    text = "from vcpu_ladder.b import z, y as x\nimport d\nfrom c import b\nimport services.api.app\n"
+    assert normal.python(text) == ["app", "c b", "d", "y as x", "z"]
+
+
 def test_a_string_in_a_conf_may_hold_a_hash() -> None:
     assert normal.conf("a = 'x # y' # z\n# w\nb=1#2\n") == ["a = 'x # y'", "b=1#2"]
 
