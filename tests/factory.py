@@ -9,7 +9,8 @@ from typing import Any
 from vcpu_ladder import paths
 from vcpu_ladder.ladder.reader import load_ladder
 from vcpu_ladder.ladder.resolve import ResolvedStage, resolve
-from vcpu_ladder.records.record import Figures, Latency, LimitResult, RunRecord
+from vcpu_ladder.records.limits import limit_of
+from vcpu_ladder.records.record import Figures, Latency, RunRecord
 
 MAIN = paths.LADDERS / "main.toml"
 POSTGRES = paths.LADDERS / "postgres.toml"
@@ -61,7 +62,7 @@ def record(
     **changes: Any,
 ) -> RunRecord:
     resolved = stage(name, path)
-    return RunRecord(
+    made = RunRecord(
         **{
             "run_id": f"20260101T0000{repeat:02d}-{name}-{climb}",
             "climb_id": climb,
@@ -79,7 +80,7 @@ def record(
             "load_fingerprint": resolved.load_fingerprint,
             "knobs": dict(resolved.knobs),
             "upstream_profile": {"p50_ms": 200.0, "p99_ms": 1000.0},
-            "load": {**resolved.load.identity(), "seed": 1 + repeat},
+            "load": resolved.load.recorded(1 + repeat),
             "rows": resolved.scale.rows,
             "environment": {"kind": "native", "pinned": True, "budget": "affinity"},
             "machine": {"host": "aaaaaaaaaaaa"},
@@ -90,15 +91,10 @@ def record(
             "status": "ok",
             "figures": figures(rps),
             "samples": {"service_cpu_ratio": 0.98, "threads_alive": 1.0, "threads_created": 2.0},
-            "limit": LimitResult(
-                name="cpu",
-                saturation_ratio=0.98,
-                evidence="the service used 98% of its CPU",
-                ceiling_rps=310.0,
-            ),
             **changes,
         }
     )
+    return made if "limit" in changes else made.model_copy(update={"limit": limit_of(made)})
 
 
 def golden(path: Path, text: str, update: bool) -> None:

@@ -31,6 +31,7 @@ from vcpu_ladder.environments.host import Ports
 from vcpu_ladder.environments.native.data import live_data
 from vcpu_ladder.environments.native.environment import NativeEnvironment
 from vcpu_ladder.errors import EnvironmentNotReady
+from vcpu_ladder.ladder.load import ClosedLoad
 from vcpu_ladder.ladder.reader import load_ladder
 from vcpu_ladder.ladder.resolve import ResolvedStage, resolve
 from vcpu_ladder.ladder.scale import Scale
@@ -109,6 +110,7 @@ class Bench:
         self.environment = NativeEnvironment(Ports(**ports, postgres=self.port), data)
 
     def stage(self, name: str, users: int = 20, measure_s: float = 3.0) -> ResolvedStage:
+        assert isinstance(self.ladder.load, ClosedLoad)
         load = replace(self.ladder.load, users=users, warmup_s=1.0, measure_s=measure_s)
         return resolve(self.ladder, name, load)
 

@@ -17,6 +17,7 @@ from vcpu_ladder import paths
 from vcpu_ladder.commands.guard import only_one
 from vcpu_ladder.environments.host import Ports
 from vcpu_ladder.environments.native.environment import NativeEnvironment
+from vcpu_ladder.ladder.load import ClosedLoad
 from vcpu_ladder.ladder.reader import load_ladder
 from vcpu_ladder.ladder.resolve import ResolvedStage, resolve
 from vcpu_ladder.ladder.scale import Scale
@@ -46,6 +47,7 @@ class Bench:
         """``spoil`` is appended to the body that the load shall expect."""
         ladder_name, _, stage_id = name.partition("/")
         ladder = replace(load_ladder(paths.LADDERS / f"{ladder_name}.toml"), scale=SCALE)
+        assert isinstance(ladder.load, ClosedLoad)
         load = replace(ladder.load, users=20, ramp_s=0.5, warmup_s=1.5, measure_s=3.0)
         stage = resolve(ladder, stage_id, load)
         told = load_variables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,13 @@ from services.contract.knobs import KNOBS
 from tests.factory import figures, record
 from vcpu_ladder import paths
 from vcpu_ladder.commands.documents import rewrite
+from vcpu_ladder.environments.machine import source_facts
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.ladder.reader import load_ladder
+from vcpu_ladder.records.key import acting, workload_of
 from vcpu_ladder.records.store import load_records
+from vcpu_ladder.replicate.plan import published_ladders
+from vcpu_ladder.summary.merge import merge, newest
 
 README = paths.HOME / "README.md"
 DOCUMENTS = [README, *sorted(paths.HOME.glob("docs/**/*.md"))]
@@ -35,6 +40,40 @@ def test_the_readme_shows_the_whole_main_ladder() -> None:
     assert [row for row in rows if row in load_ladder(paths.LADDERS / "main.toml").stages] == list(
         load_ladder(paths.LADDERS / "main.toml").stages
     )
+
+
+def test_a_table_of_measured_figures_names_the_key_of_its_records() -> None:
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        named = {name for names in re.findall(r"figure: key ([^>]*) -->", text) for name in names.split()}
+        shown = set(re.findall(r"figure: (?:table|curve) (\S+)", text))
+        if "figure: replication" in text:
+            shown |= {ladder.name for ladder in published_ladders(paths.LADDERS)}
+        assert shown <= named, path.name
+
+
+@pytest.mark.parametrize("ladder", sorted(path.stem for path in paths.LADDERS.glob("*.toml")))
+def test_the_records_shown_are_of_todays_source(ladder: str) -> None:
+    """Not a failure: measuring again takes hours. What differs is said."""
+    rows = [row for row in newest(merge(load_records(paths.REFERENCE)[0])) if row.ladder == ladder]
+    if not rows:
+        pytest.skip(f"{ladder}: no reference records")
+    key = rows[0].key
+    today = replace(
+        key,
+        workload=workload_of(source_facts(), key.environment),
+        parts=tuple(sorted(acting(source_facts()["parts"], key.environment).items())),
+    )
+    if key != today:
+        pytest.skip(f"{ladder}: the records shown are not of today's source: {key.differences(today)}")
+
+
+def test_a_key_is_written_for_one_ladder_or_in_a_list_for_several() -> None:
+    line = "Environment native, host aaaaaaaaaaaa, platform "
+    one = rewrite("<!-- figure: key main --><!-- end -->", RECORDS)
+    assert f"-->{line}" in one
+    two = rewrite("<!-- figure: key main main --><!-- end -->", RECORDS)
+    assert two.count(f"\n- main: {line}") == 2
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.factory import POSTGRES, figures, stage
 from vcpu_ladder import paths
+from vcpu_ladder.ladder.load import ClosedLoad
 from vcpu_ladder.records.limits import LIMITS, Observed, find_limit
 from vcpu_ladder.run.validity import CHECKS, STILL_BUSY, Evidence, judge
 
@@ -167,6 +168,7 @@ def test_the_causes_that_the_service_counted_are_told_with_the_errors() -> None:
 
 def observed(name: str, rps: float, delay_s: float, **medians: float) -> Observed:
     resolved = stage(name)
+    assert isinstance(resolved.load, ClosedLoad)
     return Observed(
         resolved.knobs,
         resolved.load.users,

@@ -20,8 +20,10 @@ from vcpu_ladder.environments.base import Environment
 from vcpu_ladder.environments.machine import machine_facts, source_facts
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted
 from vcpu_ladder.ladder.ladder import Published
+from vcpu_ladder.ladder.load import ClosedLoad
 from vcpu_ladder.ladder.reader import load_ladder
 from vcpu_ladder.ladder.sizes import sized
+from vcpu_ladder.records.key import workload_of
 from vcpu_ladder.records.record import RunRecord
 from vcpu_ladder.records.store import RECORD, load_records, run_folder, save
 from vcpu_ladder.replicate.outcome import Compared, outcome, served_rps
@@ -136,7 +138,9 @@ def test_a_size_changes_the_load_and_the_roots_knobs_only() -> None:
     assert (full.load.measure_s, full.root.knobs["task_ms"]) == (270, 5000)
     assert (tasks.load.measure_s, tasks.root.knobs["task_ms"]) == (24, 1000)
     assert replace(full, load=tasks.load, stages=tasks.stages) == tasks
-    assert sized(load_ladder(paths.LADDERS / "sleep.toml"), "full").load.users == 10_000
+    sleep = sized(load_ladder(paths.LADDERS / "sleep.toml"), "full").load
+    assert isinstance(sleep, ClosedLoad)
+    assert sleep.users == 10_000
 
 
 def test_the_table_is_of_one_setting_and_says_what_is_missing() -> None:
@@ -255,7 +259,7 @@ def test_only_a_run_of_the_same_thing_counts_as_measured(
     replicate("--ladders", "tasks")
     records, _ = load_records(tmp_path)
     stage = to_run(sized(LADDERS["tasks"], "quick"))[0]
-    today = Today(records[0].source["workload"], records[0].machine["host"], "native")
+    today = Today(workload_of(records[0].source, "native"), records[0].machine["host"], "native")
     assert measured(stage, records, today) == 1
     assert measured(stage, records, replace(today, environment="compose")) == 0
     assert measured(replace(stage, load_fingerprint="other"), records, today) == 0

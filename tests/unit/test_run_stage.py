@@ -140,7 +140,7 @@ def test_a_sound_run_is_recorded_with_all_that_was_seen(tmp_path: Path, service:
     environment = FakeEnvironment()
     record = go(tmp_path, environment)
     assert record == only_record(tmp_path)
-    assert (record.status, record.repeat, record.load["seed"]) == ("ok", 2, 3)
+    assert (record.status, record.repeat, record.load.seed) == ("ok", 2, 3)
     assert {proof.knob for proof in record.proofs} == set(KNOBS)
     assert list(record.phases_s) == ["restore and start", "prove", "check", "load", "check again", "stop"]
     assert record.machine["cpu_model"]

@@ -26,7 +26,7 @@ WARNING = CheckResult(
     name="steady", severity="warning", ok=False, text="halves differ by 40%", remedy="WARMUP=30s"
 )
 CLIMB = [
-    *(record("v1", rps, repeat, limit=None) for repeat, rps in enumerate((10.7, 10.8, 10.9))),
+    *(record("v1", rps, repeat) for repeat, rps in enumerate((10.7, 10.8, 10.9))),
     *(record("v2", rps, repeat) for repeat, rps in enumerate((330.0, 335.0, 331.0))),
     record("v3", 380.0, 0, checks=[WARNING]),
     record("v3", 381.0, 1, status="invalid", reason="27 of 2006 requests failed (503 27)"),

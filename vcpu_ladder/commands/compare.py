@@ -33,7 +33,7 @@ def compare_command(
     records, _ = load_records(results or paths.RESULTS)
     rows = merge(records)
     ours = _newest_row(rows, first)
-    theirs = next((row for row in rows if _name(row) == second and row.key == ours.key), None)
+    theirs = next((row for row in rows if _name(row) == second and row.comparable_with(ours)), None)
     if theirs is None:
         differing = ours.key.differences(_newest_row(rows, second).key)
         raise NotComparable(

@@ -23,8 +23,8 @@ from vcpu_ladder.records.record import RunRecord
 from vcpu_ladder.records.store import load_records, write_atomically
 from vcpu_ladder.replicate.table import compare_all, markdown, sentence
 from vcpu_ladder.summary.curve import curves
-from vcpu_ladder.summary.formats.markdown import curve_table, markdown_table
-from vcpu_ladder.summary.formats.words import digits, show_ratio, spread
+from vcpu_ladder.summary.formats.markdown import curve_table, escape, markdown_table
+from vcpu_ladder.summary.formats.words import describe, digits, show_ratio, spread
 from vcpu_ladder.summary.merge import Row, by_name, merge
 from vcpu_ladder.summary.verdict import Ratio, ratio
 
@@ -58,7 +58,7 @@ class _Book:
 
     def ratio(self, first: str, second: str) -> Ratio:
         found = ratio(self.rows[first].blocks, self.rows[second].blocks)
-        if found is None or self.rows[first].key != self.rows[second].key:
+        if found is None or not self.rows[first].comparable_with(self.rows[second]):
             raise KeyError(f"{first} over {second}")
         return found
 
@@ -78,18 +78,26 @@ def _curve(book: _Book, ladder: str, name: str) -> str:
 def _limit(book: _Book, name: str) -> str:
     row = book.rows[name]
     ceiling = f"; ceiling {digits(row.ceiling_rps)} RPS" if row.ceiling_rps else ""
-    return f"{row.limit}: {row.limit_evidence}{ceiling}"
+    return escape(f"{row.limit}: {row.limit_evidence}{ceiling}")
 
 
 def _notes(book: _Book, name: str) -> str:
-    return "; ".join(book.rows[name].notes) or "no notes"
+    return escape("; ".join(book.rows[name].notes) or "no notes")
 
 
 def _ended(book: _Book, name: str) -> str:
     """Requests that ended a second, served or not, and how those that were not ended."""
     row = book.rows[name]
     kinds = ", ".join(f"{kind} {count}" for kind, count in row.failures.items())
-    return f"{digits(row.all_responses_rps)} ({kinds or 'none failed'})"
+    return f"{digits(row.all_responses_rps)} ({escape(kinds) or 'none failed'})"
+
+
+def _key(book: _Book, *ladders: str) -> str:
+    """The comparison key of the records that are shown of these ladders; several in a list."""
+    keys = {row.ladder: row.key for row in book.rows.values()}
+    if len(ladders) == 1:
+        return escape(describe(keys[ladders[0]]))
+    return "\n" + "".join(f"- {name}: {escape(describe(keys[name]))}\n" for name in ladders)
 
 
 def _audit(_: _Book) -> str:
@@ -105,6 +113,7 @@ QUOTES: dict[str, Callable[..., str]] = {
     "limit": _limit,
     "ended": _ended,
     "curve": _curve,
+    "key": _key,
     "notes": _notes,
     "p50": lambda book, name: digits(book.rows[name].p50_ms),
     "p95": lambda book, name: digits(book.rows[name].p95_ms),

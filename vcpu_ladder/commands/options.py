@@ -18,7 +18,7 @@ from vcpu_ladder.environments.registry import choose
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.ladder.durations import parse_duration
 from vcpu_ladder.ladder.ladder import Ladder
-from vcpu_ladder.ladder.load import LoadProfile
+from vcpu_ladder.ladder.load import Load
 from vcpu_ladder.ladder.reader import load_ladder
 from vcpu_ladder.ladder.resolve import ResolvedStage, resolve
 from vcpu_ladder.ladder.scale import Scale
@@ -56,7 +56,7 @@ class RunOptions:
         """The ladder of that name or path, in the size and at the scale that were asked for."""
         return ladder_of(name, self.scale, self.full)
 
-    def load(self, ladder: Ladder) -> LoadProfile:
+    def load(self, ladder: Ladder) -> Load:
         """The ladder's load with what was asked for. Raises UsageError naming the option."""
         return load_of(ladder, self.warmup, self.measure, self.users)
 
@@ -126,7 +126,7 @@ def whole(name: str, text: str | None, default: int) -> int:
     return int(text)
 
 
-def load_of(ladder: Ladder, warmup: str | None, measure: str | None, users: str | None) -> LoadProfile:
+def load_of(ladder: Ladder, warmup: str | None, measure: str | None, users: str | None) -> Load:
     changes: dict[str, Any] = {}
     for name, field, text in (("WARMUP", "warmup_s", warmup), ("MEASURE", "measure_s", measure)):
         if text is not None:

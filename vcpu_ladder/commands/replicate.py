@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from vcpu_ladder import paths
 from vcpu_ladder.commands.console import ends_well, out, say
@@ -20,6 +21,7 @@ from vcpu_ladder.environments.machine import machine_facts, source_facts
 from vcpu_ladder.errors import EnvironmentNotReady, RunInvalid, UsageError
 from vcpu_ladder.ladder.durations import show_duration
 from vcpu_ladder.ladder.ladder import Ladder
+from vcpu_ladder.records.key import workload_of
 from vcpu_ladder.records.store import load_records
 from vcpu_ladder.replicate.outcome import Compared
 from vcpu_ladder.replicate.plan import Today, measured, published_ladders, to_run
@@ -83,7 +85,7 @@ def _measure(ladders: Sequence[Ladder], repeats: int, chosen: str | None) -> lis
     """Run what is not measured yet; what kept a ladder from running, one line each."""
     environment = environment_of(chosen)
     earlier, _ = load_records(paths.RESULTS)
-    today = Today(source_facts()["workload"], machine_facts()["host"], environment.kind)
+    today = Today(workload_of(source_facts(), environment.kind), machine_facts()["host"], environment.kind)
     plans: dict[str, FixedPlan] = {}
     for ladder in ladders:
         left = [(stage, repeats - measured(stage, earlier, today)) for stage in to_run(ladder)]
@@ -124,7 +126,8 @@ def _print_table(compared: Sequence[Compared]) -> None:
         shown.add_column(name.lower(), overflow="fold")
     for one in compared:
         cells = line(one)
-        shown.add_row(*cells, style=colours.get(cells[HEAD.index("Outcome")]))
+        # Never as markup: the last cell may quote a record.
+        shown.add_row(*map(Text, cells), style=colours.get(cells[HEAD.index("Outcome")]))
     out.print(shown)
 
 

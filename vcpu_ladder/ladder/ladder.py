@@ -10,7 +10,7 @@ from typing import Any, Literal
 from services.contract.delays import Profile
 from services.contract.knob import Value
 from vcpu_ladder.errors import UsageError
-from vcpu_ladder.ladder.load import LoadProfile
+from vcpu_ladder.ladder.load import Load
 from vcpu_ladder.ladder.scale import Scale
 
 SizeName = Literal["quick", "full"]
@@ -18,7 +18,7 @@ SizeName = Literal["quick", "full"]
 
 @dataclass(frozen=True)
 class Size:
-    """What differs from the ladder's own load (``LoadProfile`` fields) and from its root's knobs."""
+    """What differs from the ladder's own load (fields of its ``Load``) and from its root's knobs."""
 
     load: Mapping[str, Any] = field(default_factory=dict)
     knobs: Mapping[str, Value] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Ladder:
     title: str
     stages: Mapping[str, Stage]
     climb: tuple[str, ...]
-    load: LoadProfile
+    load: Load
     scale: Scale
     repeats: int
     upstream_profiles: Mapping[str, Profile]

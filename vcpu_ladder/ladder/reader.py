@@ -21,9 +21,9 @@ from services.contract.knobs import KNOBS
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.ladder.durations import parse_duration
 from vcpu_ladder.ladder.ladder import Change, CurveStages, Ladder, Published, Size, Stage
-from vcpu_ladder.ladder.load import LoadProfile
+from vcpu_ladder.ladder.load import ClosedLoad, Load, OpenLoad
 from vcpu_ladder.ladder.scale import Scale
-from vcpu_ladder.ladder.schema import Failures, LadderFile, PublishedIn, SizeIn
+from vcpu_ladder.ladder.schema import Failures, LadderFile, LoadIn, PublishedIn, SizeIn
 from vcpu_ladder.ladder.sizes import sized
 from vcpu_ladder.records.events import CLIMBS
 from vcpu_ladder.records.store import REFERENCE
@@ -107,6 +107,7 @@ class _Reader:
 
     def _size(self, name: str, raw: SizeIn, profiles: tuple[str, ...]) -> Size:
         where = f"sizes.{name}"
+        self._refuse_of_the_other_model(where, raw.model_dump(exclude_none=True))
         fields = {"ramp": "ramp_s", "warmup": "warmup_s", "measure": "measure_s", "timeout": "timeout_s"}
         load: dict[str, Any] = {} if raw.users is None else {"users": raw.users}
         for key, field_name in fields.items():
@@ -116,24 +117,19 @@ class _Reader:
         knobs = {knob: self._value(where, knob, value, profiles) for knob, value in raw.knobs.items()}
         return Size(load, knobs)
 
-    def _load(self) -> LoadProfile:
+    def _load(self) -> Load:
         raw = self.file.load
-        load: LoadProfile = self._checked(
-            "load",
-            lambda: LoadProfile(
-                script=raw.script,
-                model=raw.model,
-                users=raw.users,
-                ramp_s=parse_duration(raw.ramp),
-                rate_rps=raw.rate,
-                max_users=raw.max_users,
-                warmup_s=parse_duration(raw.warmup),
-                measure_s=parse_duration(raw.measure),
-                timeout_s=parse_duration(raw.timeout),
-                seed=raw.seed,
-            ),
-        )
-        return load
+        common = ("script", "model", "warmup", "measure", "timeout", "seed")
+        self._refuse_of_the_other_model("load", raw.model_dump(exclude_none=True, exclude=set(common)))
+        made: Load = self._checked("load", lambda: _made(raw))
+        return made
+
+    def _refuse_of_the_other_model(self, where: str, given: Mapping[str, object]) -> None:
+        model = self.file.load.model
+        other = {"closed": ("rate", "max_users"), "open": ("users", "ramp")}[model]
+        for name in other:
+            if name in given:
+                raise UsageError(f"{self.path}: {where}: {name}: means nothing in the {model} model")
 
     def _stages(self, profiles: tuple[str, ...]) -> Iterator[Stage]:
         base = self.file.baseline
@@ -208,6 +204,21 @@ class _Reader:
                         f"{self.path}: stage {at.id}: orphan: its parent {at.parent!r} does not exist"
                     )
                 at = stages[at.parent]
+
+
+def _made(raw: LoadIn) -> Load:
+    common: dict[str, Any] = {
+        "script": raw.script,
+        "warmup_s": parse_duration(raw.warmup),
+        "measure_s": parse_duration(raw.measure),
+        "timeout_s": parse_duration(raw.timeout),
+        "seed": raw.seed,
+    }
+    if raw.model == "closed":
+        users = 1 if raw.users is None else raw.users
+        return ClosedLoad(**common, users=users, ramp_s=parse_duration(raw.ramp or "0s"))
+    max_users = 1000 if raw.max_users is None else raw.max_users
+    return OpenLoad(**common, rate_rps=1.0 if raw.rate is None else raw.rate, max_users=max_users)
 
 
 def _published(raw: PublishedIn | None) -> Published | None:

@@ -11,7 +11,7 @@ from services.contract.knob import Knobs
 from services.contract.knobs import DEFAULTS, KNOBS, inapplicable
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.ladder.ladder import CurveStages, Ladder, Stage
-from vcpu_ladder.ladder.load import STUDY_SCRIPT, LoadProfile
+from vcpu_ladder.ladder.load import STUDY_SCRIPT, Load
 from vcpu_ladder.ladder.scale import Scale
 from vcpu_ladder.records.fingerprint import fingerprint
 
@@ -26,7 +26,7 @@ class ResolvedStage(Stage):
     """
 
     ladder: str
-    load: LoadProfile
+    load: Load
     scale: Scale
     upstream: Profile
     curves: Mapping[str, str]
@@ -38,7 +38,7 @@ class ResolvedStage(Stage):
         return f"{self.ladder}/{self.id}"
 
 
-def resolve(ladder: Ladder, stage_id: str, load: LoadProfile | None = None) -> ResolvedStage:
+def resolve(ladder: Ladder, stage_id: str, load: Load | None = None) -> ResolvedStage:
     """Apply the lineage's changes in turn.
 
     Raises UsageError where a change cannot act on the stage it changes, or no stage can be so.
@@ -102,7 +102,7 @@ def _refuse_conflict(ladder: Ladder, stage_id: str, knobs: Knobs) -> None:
             raise UsageError(f"{ladder.path}: stage {stage_id}: {knob.name} = {knobs[knob.name]}: {conflict}")
 
 
-def _refuse_wrong_script(ladder: Ladder, stage_id: str, knobs: Knobs, load: LoadProfile) -> None:
+def _refuse_wrong_script(ladder: Ladder, stage_id: str, knobs: Knobs, load: Load) -> None:
     endpoint = knobs["endpoint"]
     if (endpoint == SHOP) == (load.script == STUDY_SCRIPT):
         raise UsageError(

@@ -45,12 +45,14 @@ class BaselineIn(_Strict):
 
 
 class LoadIn(_Strict):
+    """``users`` and ``ramp`` are of the closed model, ``rate`` and ``max_users`` of the open one."""
+
     script: str
     model: Literal["closed", "open"]
-    users: int = 1
-    ramp: str = "0s"
-    rate: float = 1.0
-    max_users: int = 1000
+    users: int | None = None
+    ramp: str | None = None
+    rate: float | None = None
+    max_users: int | None = None
     warmup: str
     measure: str
     timeout: str = "60s"

@@ -1,37 +1,90 @@
-"""Short names of content: of knobs, of a load, and of the source that acts on a figure."""
+"""Short names of content: of knobs, of a load, and of the source that acts on a figure.
+
+The workload is hashed by content, part by part: of each file what ``normal`` leaves of it. A part is the sum
+of its files' hashes and the workload the sum of its parts, so that neither a file's name nor its place is in
+either: moving, reformatting or commenting one changes nothing.
+
+What acts on a figure is in: service, upstream, what they share, the load and how it is driven, the data and
+how it is restored, how a run samples and what it asks of the service beforehand; for runs in containers the
+Compose file, the images' recipes and their locked versions, for native ones the code that starts processes.
+What does not act on one is not: checks (``run/validity.py``), limits and reports judge a figure that is there
+already. A check that is added or changed decides which runs count from then on; each record keeps the checks
+that it was judged by, and the changelog's Methodology says so.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from vcpu_ladder import paths
+from vcpu_ladder.records.normal import normal, requirements
 
-# What the workload is made of: two records are only merged when all of it is the same.
-_WORKLOAD = (
-    "services/**/*.py",
-    "k6/**/*.js",
-    "requirements.txt",
-    "postgres/**/*.conf",
-    "postgres/**/*.sql",
-    "vcpu_ladder/postgres/rows.py",
-    "vcpu_ladder/data/**/*.py",
-    "vcpu_ladder/environments/**/*.py",
-    "vcpu_ladder/run/**/*.py",
+_DIGITS = 12
+LOCKS = "services/*/requirements.txt"
+
+# {part: its files}. "environment NAME" acts in runs of that kind only; a file is in the first part it fits.
+_PARTS: dict[str, tuple[str, ...]] = {
+    "service": ("services/api/**/*.py",),
+    "upstream": ("services/mock/**/*.py",),
+    "contract": ("services/contract/**/*.py",),
+    "load": ("k6/**/*.js", "vcpu_ladder/ladder/load.py"),
+    "data": (
+        *("vcpu_ladder/data/**/*.py", "vcpu_ladder/ladder/scale.py"),
+        *("vcpu_ladder/postgres/**/*.py", "postgres/**/*.sql", "postgres/**/*.conf"),
+    ),
+    "environment native": ("vcpu_ladder/environments/native/**/*.py",),
+    "environment compose": (
+        *("vcpu_ladder/environments/compose/**/*.py", "compose.yaml"),
+        *("services/*/Dockerfile", LOCKS),
+    ),
+    "runner": ("vcpu_ladder/run/**/*.py", "vcpu_ladder/environments/**/*.py"),
+}
+# They judge, write down or choose, and act on no figure.
+_NOT_ACTING = (
+    *("vcpu_ladder/run/validity.py", "vcpu_ladder/run/recording.py", "vcpu_ladder/run/climb.py"),
+    *("vcpu_ladder/run/budget.py", "vcpu_ladder/environments/machine.py"),
+    "vcpu_ladder/environments/registry.py",
 )
 
 
 def fingerprint(content: Any) -> str:
     """12 hexadecimal digits that change with the content."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
-def workload_fingerprint(home: Path = paths.HOME) -> str:
-    digest = hashlib.sha256()
-    for pattern in _WORKLOAD:
-        for path in sorted(home.glob(pattern)):
-            digest.update(str(path.relative_to(home)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
+def added(hashes: Iterable[str]) -> str:
+    """One name of many, whatever their order: their sum."""
+    return f"{sum(int(one, 16) for one in hashes) % 16**_DIGITS:0{_DIGITS}x}"
+
+
+def workload_parts(home: Path = paths.HOME) -> dict[str, str]:
+    """{part: the sum of its files' hashes}. An empty package, of which nothing is left, is not in it."""
+    return {
+        part: added(fingerprint(lines) for path in files if (lines := normal(path)))
+        for part, files in workload_files(home).items()
+    }
+
+
+def workload_files(home: Path = paths.HOME) -> dict[str, list[Path]]:
+    """{part: its files}, each file in one part."""
+    taken = {home / name for name in _NOT_ACTING}
+    found: dict[str, list[Path]] = {}
+    for part, patterns in _PARTS.items():
+        files = [path for pattern in patterns for path in sorted(home.glob(pattern)) if path not in taken]
+        taken.update(files)
+        found[part] = files
+    return found
+
+
+def locked(home: Path = paths.HOME) -> Iterator[str]:
+    """Every distribution that the services' lock files name."""
+    for path in sorted(home.glob(LOCKS)):
+        for line in requirements(path.read_text(encoding="utf-8")):
+            name = line.partition("==")[0].partition("[")[0].strip()
+            if name and not name.startswith("-"):
+                yield name

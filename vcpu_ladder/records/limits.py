@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from services.contract.endpoints import ENDPOINTS, Endpoint
 from services.contract.knobs import on_threads
+from vcpu_ladder.records.load import ClosedRecorded
 from vcpu_ladder.records.record import Figures, LimitResult, RunRecord
 
 FULL = 0.9
@@ -44,7 +45,7 @@ class Observed:
         delay_ms = (record.upstream.get("intended_ms") or {}).get("mean") or 0.0
         return cls(
             knobs=record.knobs,
-            users=int(record.load["users"]) if record.load.get("model") == "closed" else None,
+            users=record.load.users if isinstance(record.load, ClosedRecorded) else None,
             figures=figures,
             medians=record.samples,
             upstream_share=calls / figures.completed if figures.completed else 0.0,
@@ -207,6 +208,12 @@ LIMITS: tuple[Limit, ...] = (
         lambda run: _per(float(run.users or 0), run.waiting_s_per_request + run.cpu_s_per_request),
     ),
 )
+
+
+def limit_of(record: RunRecord) -> LimitResult | None:
+    """What bounded the run, by today's limits: the one place where a record's limit comes from."""
+    observed = Observed.of(record)
+    return find_limit(observed) if observed else None
 
 
 def find_limit(run: Observed) -> LimitResult | None:

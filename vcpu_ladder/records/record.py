@@ -1,22 +1,25 @@
-"""The immutable record of one run, and its schema.
-
-Schema history: 1, the first; ``service_errors``, ``curves``, ``published_others`` and ``failures_count`` came
-later and are empty in older records.
-"""
+"""The immutable record of one run, and its schema; ``migrate`` has the history and reads the older ones."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA = 1
+from vcpu_ladder.records.facts import EnvironmentFacts, MachineFacts, SourceFacts, UpstreamFacts
+from vcpu_ladder.records.load import OpenRecorded, RecordedLoad
+
+SCHEMA = 2
 
 Status = Literal["ok", "invalid", "unproven", "failed", "interrupted", "killed"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0)]
 
 
 class ProofResult(_Frozen):
@@ -42,27 +45,27 @@ class CheckResult(_Frozen):
 class Latency(_Frozen):
     """Milliseconds, over ``n`` successful requests that completed in the window."""
 
-    n: int
-    mean_ms: float
-    min_ms: float
-    p50_ms: float
-    p90_ms: float
-    p95_ms: float
-    p99_ms: float
-    max_ms: float
+    n: Count
+    mean_ms: Amount
+    min_ms: Amount
+    p50_ms: Amount
+    p90_ms: Amount
+    p95_ms: Amount
+    p99_ms: Amount
+    max_ms: Amount
 
 
 class Figures(_Frozen):
     """What the load generator counted in the window. ``rps`` are successful requests a second."""
 
-    rps: float
-    measure_s: float
-    completed: int
-    failed: int
-    wrong_bodies: int
-    dropped: int
-    error_ratio: float
-    failures: dict[str, int]
+    rps: Amount
+    measure_s: Annotated[float, Field(ge=0.001)]
+    completed: Count
+    failed: Count
+    wrong_bodies: Count
+    dropped: Count
+    error_ratio: Amount
+    failures: dict[str, Count]
     latency: Latency | None
     latency_by_endpoint: dict[str, Latency | None]
 
@@ -102,12 +105,12 @@ class RunRecord(_Frozen):
     load_fingerprint: str
     knobs: dict[str, str | int]
     upstream_profile: dict[str, float]
-    load: dict[str, Any]
+    load: RecordedLoad
     rows: dict[str, int]
-    environment: dict[str, Any]
+    environment: EnvironmentFacts
     budget: dict[str, Any] = {}
-    machine: dict[str, Any]
-    source: dict[str, Any]
+    machine: MachineFacts
+    source: SourceFacts
     started_at: str
     ended_at: str
     phases_s: dict[str, float]
@@ -119,9 +122,21 @@ class RunRecord(_Frozen):
     samples: dict[str, float | None] = {}
     service_errors: dict[str, int] = {}
     curves: dict[str, str] = {}
-    upstream: dict[str, Any] = {}
+    upstream: UpstreamFacts = {}
     limit: LimitResult | None = None
     checks: list[CheckResult] = []
+
+    @model_validator(mode="after")
+    def _curves_are_of_numbers(self) -> RunRecord:
+        for knob in self.curves.values():
+            if not isinstance(self.knobs.get(knob), int):
+                raise ValueError(f"curves: {knob!r} is no knob with a number")
+        return self
+
+    @property
+    def rate_rps(self) -> float | None:
+        """The offered rate of an open load; None in the closed model."""
+        return self.load.rate_rps if isinstance(self.load, OpenRecorded) else None
 
     @property
     def valid(self) -> bool:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from vcpu_ladder.errors import not_writable
+from vcpu_ladder.records.limits import limit_of
+from vcpu_ladder.records.migrate import migrated
 from vcpu_ladder.records.record import SCHEMA, RunRecord
 
 RECORD = "record.json"
 MARKER = "running.json"
 REFERENCE = "reference"
+# Beyond 64 bits nothing of a run is counted, and sums and products of less stay far below a float's end.
+_MOST, _MOST_DIGITS = 2.0**64, 20
+
+
+_HALF_A_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def now() -> str:
@@ -49,20 +59,81 @@ def save(record: RunRecord, folder: Path) -> Path:
     return path
 
 
-def load_records(results: Path) -> tuple[list[RunRecord], list[str]]:
-    """All records below ``results``, oldest first, and one line for each file that cannot be read.
+def parse_record(text: str) -> RunRecord:
+    """A record of today's schema or an older one, its limit found with today's limits.
 
-    The committed reference inside it is another machine's: it is read by naming its own folder.
+    Raises ValueError, its first line saying why, for anything else.
     """
-    records, complaints = [], []
-    for path in sorted(results.glob(f"**/{RECORD}")):
-        if path.relative_to(results).parts[0] == REFERENCE:
-            continue
-        try:
-            records.append(RunRecord.model_validate(json.loads(path.read_text(encoding="utf-8"))))
-        except (ValidationError, ValueError, OSError) as error:
-            complaints.append(f"{path}: not a record of schema {SCHEMA}: {str(error).splitlines()[0]}")
-    return sorted(records, key=lambda record: (record.started_at, record.run_id)), complaints
+    try:
+        raw = json.loads(text, parse_constant=_refuse, parse_float=_float, parse_int=_int)
+        if _HALF_A_CHARACTER.search(text):
+            json.dumps(raw, ensure_ascii=False).encode()  # none could be written into a summary
+        record = RunRecord.model_validate(migrated(raw))
+        return record.model_copy(update={"limit": limit_of(record)})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = "".join(f"{name}: " for name in first["loc"])
+        raise ValueError(f"not a record of schema {SCHEMA}: {where}{first['msg']}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    except RecursionError:
+        raise ValueError("not a record: nested too deep") from None
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"not a record: {constant} is no number")
+
+
+def _float(text: str) -> Any:
+    return _bounded(text, float(text))
+
+
+def _int(text: str) -> Any:
+    return _bounded(text, int(text) if len(text) <= _MOST_DIGITS else math.inf)
+
+
+def _bounded(text: str, value: float) -> Any:
+    if abs(value) > _MOST:
+        raise ValueError(f"not a record: {text[:_MOST_DIGITS]} is beyond every number of a run")
+    return value
+
+
+class RecordStore:
+    """The records below a folder, read once; ``add`` takes what was written since.
+
+    ``records`` are oldest first; ``complaints`` has one line for each file that is no record. The committed
+    reference inside of ``results/`` is another machine's: it is read by naming its own folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.complaints: list[str] = []
+        self._records: list[RunRecord] = []
+        for path in sorted(folder.glob(f"**/{RECORD}")):
+            if path.relative_to(folder).parts[0] == REFERENCE:
+                continue
+            try:
+                self._records.append(parse_record(path.read_text(encoding="utf-8")))
+            except (ValueError, OSError) as error:
+                self.complaints.append(_one_line(f"{path}: {error}"))
+
+    @property
+    def records(self) -> list[RunRecord]:
+        return sorted(self._records, key=lambda record: (record.started_at, record.run_id))
+
+    def add(self, record: RunRecord) -> None:
+        self._records.append(record)
+
+
+def load_records(results: Path) -> tuple[list[RunRecord], list[str]]:
+    """``RecordStore``'s records and complaints."""
+    store = RecordStore(results)
+    return store.records, store.complaints
+
+
+def _one_line(text: str) -> str:
+    """Without what would break a line or command a terminal."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 
 def unfinished(results: Path) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from vcpu_ladder.ladder.ladder import Ladder, SizeName, Stage
 from vcpu_ladder.ladder.reader import ladders_in, load_ladder
 from vcpu_ladder.ladder.resolve import ResolvedStage, resolve
 from vcpu_ladder.ladder.sizes import sized
+from vcpu_ladder.records.key import workload_of
 from vcpu_ladder.records.record import RunRecord
 
 
@@ -53,7 +54,7 @@ def measured(stage: ResolvedStage, records: Sequence[RunRecord], today: Today) -
         and (record.fingerprint, record.load_fingerprint) == (stage.fingerprint, stage.load_fingerprint)
         and today
         == Today(
-            str(record.source.get("workload")),
+            workload_of(record.source, str(record.environment.get("kind"))),
             str(record.machine.get("host")),
             str(record.environment.get("kind")),
         )

@@ -12,6 +12,7 @@ from vcpu_ladder.audit.report import decisive
 from vcpu_ladder.ladder.ladder import Ladder, Stage
 from vcpu_ladder.replicate.outcome import Compared, outcome, served_rps
 from vcpu_ladder.replicate.plan import anchor, published_ladders, published_stages
+from vcpu_ladder.summary.formats.markdown import escape
 from vcpu_ladder.summary.formats.words import digits, show_ratio, spread
 from vcpu_ladder.summary.merge import Row
 from vcpu_ladder.summary.verdict import ratio
@@ -47,7 +48,9 @@ def _compare(
         to=above.id if above else None,
         to_row=above_row,
         published_ratio=_published_ratio(stage, above),
-        ratio=ratio(row.blocks, above_row.blocks) if row and above_row else None,
+        ratio=ratio(row.blocks, above_row.blocks)
+        if row and above_row and row.comparable_with(above_row)
+        else None,
         impossible=f"{why.arithmetic}: {why.text}" if why else None,
     )
 
@@ -87,4 +90,5 @@ def sentence(every: Sequence[Compared], name: str) -> str:
 
 def markdown(compared: Sequence[Compared]) -> str:
     lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
-    return "\n".join([*lines, *("| " + " | ".join(line(compared)) + " |" for compared in compared)]) + "\n"
+    rows = ["| " + " | ".join(map(escape, line(one))) + " |" for one in compared]
+    return "\n".join([*lines, *rows]) + "\n"

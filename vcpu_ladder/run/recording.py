@@ -17,7 +17,7 @@ from vcpu_ladder.environments.machine import machine_facts, source_facts
 from vcpu_ladder.errors import LadderError, not_writable
 from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.records.events import Checked, Listener, Sampled, Step
-from vcpu_ladder.records.limits import Observed, find_limit
+from vcpu_ladder.records.limits import limit_of
 from vcpu_ladder.records.record import CheckResult, Figures, ProofResult, RunRecord, Status
 from vcpu_ladder.records.store import MARKER, now, run_folder, save, write_atomically
 from vcpu_ladder.run.columns import COLUMNS
@@ -146,7 +146,7 @@ def _record(run: Run, status: Status, reason: str | None) -> RunRecord:
         climb_id=job.climb_id,
         repeat=job.repeat,
         **_identity(stage),
-        load={**stage.load.identity(), "seed": job.seed},
+        load=stage.load.recorded(job.seed),
         rows=stage.scale.rows,
         environment=run.facts,
         budget=run.budget,
@@ -168,8 +168,7 @@ def _record(run: Run, status: Status, reason: str | None) -> RunRecord:
         upstream=run.upstream,
         checks=_checks(run, summary),
     )
-    observed = Observed.of(record)
-    return record.model_copy(update={"limit": find_limit(observed) if observed else None})
+    return record.model_copy(update={"limit": limit_of(record)})
 
 
 def _identity(stage: ResolvedStage) -> dict[str, Any]:

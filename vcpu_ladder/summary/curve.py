@@ -60,22 +60,23 @@ class Curve:
     def bend(self) -> Point | None:
         """The inner point at which the elasticity, d log(throughput) / d log(value), falls most.
 
-        None where it falls nowhere.
+        None where it falls nowhere. A value of 0 has no logarithm and is left out.
         """
+        points = [point for point in self.points if point.value > 0]
         slopes = [
-            math.log(right.rps / left.rps) / math.log(right.value / left.value)
-            for left, right in pairwise(self.points)
+            (math.log(right.rps) - math.log(left.rps)) / math.log(right.value / left.value)
+            for left, right in pairwise(points)
         ]
         falls = [before - after for before, after in pairwise(slopes)]
-        most = max(falls)
-        return self.points[falls.index(most) + 1] if most > 0 else None
+        most = max(falls, default=0.0)
+        return points[falls.index(most) + 1] if most > 0 else None
 
 
 def curves(rows: Sequence[Row]) -> list[Curve]:
-    """Every curve of which the rows hold at least three valid points, in the rows' order."""
+    """Every curve of which the rows of one key and rate hold at least three valid points, in their order."""
     found = []
-    for key in dict.fromkeys(row.key for row in rows):
-        mine = [row for row in rows if row.key == key]
+    for key, rate_rps in dict.fromkeys((row.key, row.rate_rps) for row in rows):
+        mine = [row for row in rows if (row.key, row.rate_rps) == (key, rate_rps)]
         for name, knob in dict.fromkeys(item for row in mine for item in row.curves.items()):
             members = [row for row in mine if row.curves.get(name) == knob]
             curve = _curve(name, knob, key, members)
@@ -85,13 +86,15 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
 
 
 def _curve(name: str, knob: str, key: ComparisonKey, members: Sequence[Row]) -> Curve | None:
-    valid = [(int(row.knobs[knob]), row, row.rps) for row in members if row.rps]
-    if len(valid) < _MIN_POINTS:
-        return None
+    valid = [
+        (int(row.knobs[knob]), row, row.rps) for row in members if row.rps and min(row.blocks.values()) > 0
+    ]
+    if len({value for value, _, _ in valid}) < max(_MIN_POINTS, len(valid)):
+        return None  # too few points, or two stages at one value: no function of it
     _, best, _ = max(valid, key=lambda item: item[2])
     points = [
         Point(value, row, rps, None if row is best else ratio(row.blocks, best.blocks))
         for value, row, rps in sorted(valid, key=lambda item: item[0])
     ]
-    missing = [row.stage for row in members if not row.rps]
+    missing = [row.stage for row in members if all(row is not one for _, one, _ in valid)]
     return Curve(name, knob, key, tuple(points), tuple(missing))

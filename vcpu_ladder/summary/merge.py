@@ -1,7 +1,7 @@
-"""Merge records into rows: one row a stage, environment, host, load and workload source.
+"""Merge records into rows: one row a stage, offered rate, environment, host, load and workload source.
 
-Only records that share all of these are pooled or compared. The result does not depend on the order
-of the records.
+Only records that share all of these are pooled; rows are compared at the same rate of the same key. The
+result does not depend on the order of the records.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from vcpu_ladder.records.key import ComparisonKey
-from vcpu_ladder.records.limits import Observed, find_limit
+from vcpu_ladder.records.key import ComparisonKey, stands_for
 from vcpu_ladder.records.record import Figures, LimitResult, RunRecord
 from vcpu_ladder.summary.verdict import Ratio, enough_for, ratio
 
-# The runs of one key by (stage, fingerprint), oldest first.
-_Groups = dict[tuple[str, str], list[RunRecord]]
+# The runs of one key by (stage, what its knobs stand for, offered rate), oldest first.
+_Groups = dict[tuple[str, str, float | None], list[RunRecord]]
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class Row:
     percentiles are medians over runs of the per-run percentile, None where the runs are too short for it.
     Ratio, interval and verdict are against the parent's runs of the same key; ``pairs`` of them share
     a block. ``blocks`` is {(climb, repeat): RPS} of the valid runs; ``curves`` {curve: its knob}.
+    ``rate_rps`` is the rate offered by an open load, None in the closed model.
     """
 
     key: ComparisonKey
@@ -34,6 +34,7 @@ class Row:
     title: str
     parent: str | None
     change: str | None
+    rate_rps: float | None
     n: int
     pairs: int
     invalid_runs: int
@@ -70,6 +71,15 @@ class Row:
         return self.key.ladder
 
     @property
+    def label(self) -> str:
+        """``v2``, and ``v2 at 300/s`` in the open model."""
+        return self.stage if self.rate_rps is None else f"{self.stage} at {self.rate_rps:g}/s"
+
+    def comparable_with(self, other: Row) -> bool:
+        """Whether a ratio of the two means anything: one key, one offered rate."""
+        return (self.key, self.rate_rps) == (other.key, other.rate_rps)
+
+    @property
     def verdict(self) -> str:
         if not self.valid:
             return "invalid"
@@ -84,7 +94,7 @@ def merge(records: Iterable[RunRecord]) -> list[Row]:
     """Rows by key, newest key first, then by the order of the ladder file."""
     keys: dict[ComparisonKey, _Groups] = defaultdict(lambda: defaultdict(list))
     for record in sorted(records, key=lambda record: (record.started_at, record.run_id)):
-        keys[ComparisonKey.of(record)][record.stage, record.fingerprint].append(record)
+        keys[ComparisonKey.of(record)][record.stage, stands_for(record), record.rate_rps].append(record)
     rows = []
     newest_first = sorted(
         keys.items(),
@@ -94,11 +104,8 @@ def merge(records: Iterable[RunRecord]) -> list[Row]:
     for key, groups in newest_first:
         # A stage edited in its ladder file has a new fingerprint: its newest form is the stage now.
         by_age = sorted(groups.values(), key=lambda group: group[-1].started_at)
-        current = {group[-1].stage: group for group in by_age}
-        rows += [
-            _row(key, current[stage], groups)
-            for stage in sorted(current, key=lambda stage: (current[stage][-1].position, stage))
-        ]
+        current = {(group[-1].stage, group[-1].rate_rps): group for group in by_age}
+        rows += [_row(key, group, groups) for group in sorted(current.values(), key=_place)]
     return rows
 
 
@@ -109,8 +116,17 @@ def newest(rows: Sequence[Row]) -> list[Row]:
 
 
 def by_name(rows: Sequence[Row]) -> dict[str, Row]:
-    """The newest rows by ``ladder/stage``: one key a ladder."""
-    return {f"{row.ladder}/{row.stage}": row for row in newest(rows)}
+    """The newest rows by ``ladder/stage``: one key a ladder, and of several rates the one measured last."""
+    found: dict[str, Row] = {}
+    for row in newest(rows):
+        name = f"{row.ladder}/{row.stage}"
+        if name not in found or found[name].latest < row.latest:
+            found[name] = row
+    return found
+
+
+def _place(runs: Sequence[RunRecord]) -> tuple[int, str, float]:
+    return runs[-1].position, runs[-1].stage, runs[-1].rate_rps or 0.0
 
 
 def _row(key: ComparisonKey, runs: Sequence[RunRecord], groups: _Groups) -> Row:
@@ -127,6 +143,7 @@ def _row(key: ComparisonKey, runs: Sequence[RunRecord], groups: _Groups) -> Row:
         title=last.title,
         parent=last.parent,
         change=last.change,
+        rate_rps=last.rate_rps,
         n=len(valid),
         pairs=len(own.keys() & parent.keys()),
         invalid_runs=len(runs) - len(valid),
@@ -168,7 +185,8 @@ def _failures(figures: Sequence[Figures]) -> dict[str, int]:
 
 
 def _parent(record: RunRecord, groups: _Groups) -> Sequence[RunRecord]:
-    """Runs of the parent as it was when the stage was resolved from it: exactly the changed knob differs.
+    """Runs of the parent as it was when the stage was resolved from it, at the same offered rate: exactly the
+    changed knob differs.
 
     A ladder file may have been edited between the two; a ratio over two changes must not be shown as one.
     """
@@ -177,8 +195,9 @@ def _parent(record: RunRecord, groups: _Groups) -> Sequence[RunRecord]:
     changed = record.change.partition(" = ")[0]
     fitting = [
         group
-        for (stage, _), group in groups.items()
-        if stage == record.parent and _differing(record, group[-1]) == {changed}
+        for (stage, _, rate_rps), group in groups.items()
+        if (stage, rate_rps) == (record.parent, record.rate_rps)
+        and _differing(record, group[-1]) == {changed}
     ]
     return max(fitting, key=lambda group: group[-1].started_at, default=[])
 
@@ -190,15 +209,18 @@ def _differing(record: RunRecord, other: RunRecord) -> set[str]:
 
 def _root(record: RunRecord, groups: _Groups) -> Sequence[RunRecord]:
     runs: Sequence[RunRecord] = [record]
+    seen: set[str] = set()
     while runs and runs[-1].parent is not None:
+        if runs[-1].stage in seen:
+            return []  # no ladder file leads round, but a record may have been written by hand
+        seen.add(runs[-1].stage)
         runs = _parent(runs[-1], groups)
     return runs
 
 
 def _limit(runs: Sequence[RunRecord]) -> tuple[LimitResult | None, float | None]:
     """The limit that most runs met, as its last run shows it, and the median of its ceilings."""
-    observed = [one for run in runs if (one := Observed.of(run)) is not None]
-    found = [limit for one in observed if (limit := find_limit(one)) is not None]
+    found = [run.limit for run in runs if run.limit is not None]
     if not found:
         return None, None
     named = Counter(limit.name for limit in found).most_common(1)[0][0]

@@ -17,6 +17,8 @@ from scipy import special
 CONFIDENCE = 0.95
 Verdict = Literal["faster", "slower", "no detectable change", "one run: no interval"]
 
+_WIDEST = 700.0
+
 # A percentile needs this many samples beyond it before it is printed.
 MIN_BEYOND = 10
 
@@ -49,26 +51,35 @@ def ratio(ours: Mapping[Any, float], parents: Mapping[Any, float]) -> Ratio | No
         return None
     shared = [block for block in ours if block in parents]
     if len(shared) >= 2:
-        logs = [math.log(ours[block] / parents[block]) for block in shared]
+        logs = [math.log(ours[block]) - math.log(parents[block]) for block in shared]
         centre = statistics.fmean(logs)
         half = _t(len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
-        return Ratio(math.exp(centre), math.exp(centre - half), math.exp(centre + half), paired=True)
+        return _of_logs(centre, half, paired=True)
     return _welch([math.log(rps) for rps in ours.values()], [math.log(rps) for rps in parents.values()])
 
 
 def _welch(ours: list[float], parents: list[float]) -> Ratio:
     centre = statistics.fmean(ours) - statistics.fmean(parents)
     if len(ours) < 2 or len(parents) < 2:
-        return Ratio(math.exp(centre), None, None, paired=False)
+        return Ratio(_exp(centre), None, None, paired=False)
     parts = [statistics.variance(group) / len(group) for group in (ours, parents)]
     spread = sum(parts)
     if spread == 0:
-        return Ratio(math.exp(centre), math.exp(centre), math.exp(centre), paired=False)
+        return _of_logs(centre, 0.0, paired=False)
     freedom = spread**2 / sum(
         part**2 / (len(group) - 1) for part, group in zip(parts, (ours, parents), strict=True)
     )
     half = _t(freedom) * math.sqrt(spread)
-    return Ratio(math.exp(centre), math.exp(centre - half), math.exp(centre + half), paired=False)
+    return _of_logs(centre, half, paired=False)
+
+
+def _of_logs(centre: float, half: float, paired: bool) -> Ratio:
+    return Ratio(_exp(centre), _exp(centre - half), _exp(centre + half), paired)
+
+
+def _exp(value: float) -> float:
+    # Two wild runs make an interval wider than floats are: it is told as wide, not as an error.
+    return math.exp(min(max(value, -_WIDEST), _WIDEST))
 
 
 def _t(freedom: float) -> float:

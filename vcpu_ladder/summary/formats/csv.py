@@ -1,4 +1,8 @@
-"""Comma-separated values: one line a row, every key."""
+"""Comma-separated values: one line a row, every key.
+
+A text that a spreadsheet would take for a formula has an apostrophe before it, as spreadsheets write it
+themselves: records come from anywhere, and the file is made to be opened there. None of our own begins so.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from typing import Any
 from vcpu_ladder.summary.formats.flat import COLUMNS, flat
 from vcpu_ladder.summary.merge import Row
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 def as_csv(rows: Sequence[Row]) -> str:
     out = io.StringIO()
@@ -17,9 +23,11 @@ def as_csv(rows: Sequence[Row]) -> str:
     writer.writeheader()
     for row in rows:
         cells = flat(row)
-        writer.writerow({name: _number(cells[name]) for name in COLUMNS})
+        writer.writerow({name: _cell(cells[name]) for name in COLUMNS})
     return out.getvalue()
 
 
-def _number(value: Any) -> Any:
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULA) else value
     return f"{value:.6g}" if isinstance(value, float) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +14,7 @@ COLUMNS = [
     "parent",
     "change",
     "environment",
+    "rate_rps",
     "n",
     "pairs",
     "rps",
@@ -60,7 +62,13 @@ _PUBLISHED_OTHERS = [
 
 
 def flat(row: Row) -> dict[str, Any]:
-    """The row by CSV column; None where there is nothing to say."""
+    """The row by CSV column; None where there is nothing to say, and for what no number is."""
+    cells = _cells(row)
+    wild = [name for name, value in cells.items() if isinstance(value, float) and not math.isfinite(value)]
+    return {**cells, **dict.fromkeys(wild)}
+
+
+def _cells(row: Row) -> dict[str, Any]:
     ratio, to_root = row.ratio, row.ratio_to_root
     return {
         **{name: value for name, value in vars(row).items() if name in COLUMNS},

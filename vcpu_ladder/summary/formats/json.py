@@ -17,7 +17,7 @@ def as_json(rows: Sequence[Row]) -> str:
         "rows": [flat(row) | {"valid": row.valid} for row in rows],
         "curves": [_flat_curve(curve) for curve in curves(rows)],
     }
-    return json.dumps(content, indent=1) + "\n"
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def _flat_curve(curve: Curve) -> dict[str, Any]:

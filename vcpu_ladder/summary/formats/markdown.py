@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vcpu_ladder.summary.curve import Curve, curves
-from vcpu_ladder.summary.formats.words import cells, curve_line, describe, show_ratio, spread
+from vcpu_ladder.summary.formats.words import cells, curve_line, describe, plain, show_ratio, spread
 from vcpu_ladder.summary.merge import Row
 
 
@@ -15,16 +15,21 @@ def as_markdown(rows: Sequence[Row]) -> str:
     for key in dict.fromkeys(row.key for row in rows):
         mine = [row for row in rows if row.key == key]
         parts.append(
-            f"\n## {key.ladder}\n\n{describe(key)}. "
+            f"\n## {escape(key.ladder)}\n\n{escape(describe(key))}. "
             "RPS: median over n fresh runs (lowest to highest). "
             "Ratio to the parent with its 95 % interval.\n\n"
         )
         parts.append(markdown_table(mine))
-        notes = [f"- {row.stage}: {note}" for row in mine for note in row.notes]
+        notes = [f"- {escape(f'{row.label}: {note}')}" for row in mine for note in row.notes]
         if notes:
             parts.append("\n" + "\n".join(notes) + "\n")
-        parts += [f"\n{curve_line(curve)}\n" for curve in curves(mine)]
+        parts += [f"\n{escape(curve_line(curve))}\n" for curve in curves(mine)]
     return "".join(parts)
+
+
+def escape(text: str) -> str:
+    """In one line, and neither the end of a cell nor HTML."""
+    return plain(text).replace("|", "\\|").replace("<", "&lt;")
 
 
 _MARKDOWN_HEAD = (
@@ -36,16 +41,16 @@ _MARKDOWN_HEAD = (
 def markdown_table(rows: Sequence[Row]) -> str:
     head = _MARKDOWN_HEAD.split(" | ")
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
+    lines += ["| " + " | ".join(map(escape, cells(row))) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
 def curve_table(curve: Curve) -> str:
     """The points as Markdown, and the line below."""
-    head = [curve.knob, "n", "RPS", "Ratio to the best", "Limit"]
+    head = [escape(curve.knob), "n", "RPS", "Ratio to the best", "Limit"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for point in curve.points:
         shown = show_ratio(point.to_best) if point.to_best else "best"
-        cells = [str(point.value), str(point.row.n), spread(point.row), shown, point.row.limit or "–"]
+        cells = [str(point.value), str(point.row.n), spread(point.row), shown, escape(point.row.limit or "–")]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + f"\n\n{curve_line(curve)}\n"
+    return "\n".join(lines) + f"\n\n{escape(curve_line(curve))}\n"

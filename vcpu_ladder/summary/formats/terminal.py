@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from rich import box
 from rich.console import Console, JustifyMethod
 from rich.table import Table
+from rich.text import Text
 
 from vcpu_ladder.summary.curve import curves
-from vcpu_ladder.summary.formats.words import cells, curve_line, describe
+from vcpu_ladder.summary.formats.words import cells, curve_line, describe, plain
 from vcpu_ladder.summary.merge import Row
 
-# Name, and from what width of the terminal on it is shown; the order is that of ``export.cells``. The limit
+# Name, and from what width of the terminal on it is shown; the order is that of ``words.cells``. The limit
 # stands below the table in any case.
 _WIDE, _MIDDLE = 150, 110
 _COLUMNS = (
@@ -39,21 +40,30 @@ def print_rows(rows: Sequence[Row], console: Console) -> None:
         mine = [row for row in rows if row.key == key]
         title = f"{key.ladder} ({key.environment}), RPS: requests served a second"
         if len(keys) > 1:
-            console.print(describe(key), highlight=False, soft_wrap=True)
+            console.print(Text(describe(key)), soft_wrap=True)
         console.print(_table(title, [cells(row) for row in mine], console.width))
         for row in mine:
             if row.limit_evidence:
                 ceiling = f"; ceiling {row.ceiling_rps:.0f} RPS" if row.ceiling_rps else ""
-                console.print(f"{row.stage}: {row.limit}: {row.limit_evidence}{ceiling}", highlight=False)
+                console.print(_text(f"{row.label}: {row.limit}: {row.limit_evidence}{ceiling}"))
             for note in row.notes:
-                console.print(f"{row.stage}: note: {note}", highlight=False)
+                console.print(_text(f"{row.label}: note: {note}"))
         for curve in curves(mine):
-            console.print(curve_line(curve), highlight=False)
+            console.print(_text(curve_line(curve)))
+
+
+def _text(words: str) -> Text:
+    """As it stands: what comes from a record is never markup."""
+    return Text(plain(words))
 
 
 def _table(title: str, lines: Sequence[Sequence[str]], width: int) -> Table:
     table = Table(
-        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+        title=Text(plain(title), style="table.title"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
     shown = [index for index, (_, from_width) in enumerate(_COLUMNS) if width >= from_width]
     for index in shown:
@@ -64,5 +74,5 @@ def _table(title: str, lines: Sequence[Sequence[str]], width: int) -> Table:
         justify: JustifyMethod = "left" if name in _LEFT else "right"
         table.add_column(name, justify=justify, width=fixed)
     for line in lines:
-        table.add_row(*(line[index] for index in shown))
+        table.add_row(*(_text(line[index]) for index in shown))
     return table

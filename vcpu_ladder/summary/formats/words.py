@@ -8,9 +8,14 @@ from vcpu_ladder.summary.merge import Row
 from vcpu_ladder.summary.verdict import Ratio
 
 
+def plain(text: str) -> str:
+    """One line without what commands a terminal or turns the direction: records come from anywhere."""
+    return "".join(one if one.isprintable() else " " for one in text)
+
+
 def describe(key: ComparisonKey) -> str:
     """One line that tells keys apart."""
-    return (
+    return plain(
         f"Environment {key.environment}, host {key.host}, platform {key.platform}, "
         f"load {key.load}, workload {key.workload}"
     )
@@ -19,8 +24,8 @@ def describe(key: ComparisonKey) -> str:
 def cells(row: Row) -> list[str]:
     """The row as the tables for people show it."""
     return [
-        row.stage,
-        row.change or row.title,
+        plain(row.label),
+        plain(row.change or row.title),
         f"{row.n}" + (f" (+{row.invalid_runs} invalid)" if row.invalid_runs else ""),
         spread(row),
         digits(row.p50_ms),
@@ -29,7 +34,7 @@ def cells(row: Row) -> list[str]:
         "–" if row.error_ratio is None else f"{row.error_ratio:.2%}",
         interval(row),
         row.verdict,
-        row.limit or "–",
+        plain(row.limit or "–"),
         published(row),
     ]
 
@@ -61,7 +66,7 @@ def curve_line(curve: Curve) -> str:
     else:
         text += f"; smallest within noise of it {enough.value}, {show_ratio(enough.to_best)}"
     text += f"; bends at {bend.value}" if bend else ""
-    return text + (f"; no valid run of {', '.join(curve.missing)}" if curve.missing else "")
+    return plain(text + (f"; no valid run of {', '.join(curve.missing)}" if curve.missing else ""))
 
 
 def interval(row: Row) -> str:

@@ -1,0 +1,144 @@
+"""Source files without what acts on nothing: place, layout, comments. One function a kind of file.
+
+Each gives lines: two files with the same lines do the same, as far as that can be told cheaply.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_OWN = ("services", "vcpu_ladder")
+# Of compose.yaml: what no run starts.
+_BESIDE = ("prometheus", "grafana", "postgres-exporter", "prometheus-data", "grafana-data")
+
+
+def python(text: str) -> list[str]:
+    """The parsed form without docstrings. Imports are sorted, ours by name only: our modules may move."""
+    imports: set[str] = set()
+    body = []
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imports.update(_imported(node))
+        elif not _is_docstring(node):
+            body.append(_shown(node))
+    return [*sorted(imports - {"__future__ annotations"}), *body]
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+    for alias in node.names:
+        whole = f"{module} {alias.name}".strip()
+        if whole.split(".")[0].split(" ")[0] in _OWN:
+            whole = alias.name.rpartition(".")[2]
+        yield whole if alias.asname is None else f"{whole} as {alias.asname}"
+
+
+def _is_docstring(node: object) -> bool:
+    # Any string that stands alone: those below a constant or a field are documentation too.
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _shown(node: object) -> str:
+    """As ``ast.dump``, but the same in every version of Python: without empty fields, kinds and positions."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return f"Import({sorted(_imported(node))})"
+    if isinstance(node, list):
+        return "[" + ",".join(_shown(one) for one in node if not _is_docstring(one)) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = (
+        f"{name}={_shown(value)}"
+        for name, value in ast.iter_fields(node)
+        if value is not None and value != [] and name not in ("ctx", "kind", "type_comment")
+    )
+    return f"{type(node).__name__}({','.join(fields)})"
+
+
+def javascript(text: str) -> list[str]:
+    """Lines without indentation, without blank ones and those that are a comment as a whole."""
+    text = re.sub(r"^[ \t]*/\*.*?\*/[ \t]*$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return [line for line in _stripped(text) if not line.startswith("//")]
+
+
+def sql(text: str) -> list[str]:
+    """Statements in one line each. Our files hold no semicolon or ``--`` inside literals."""
+    text = re.sub(r"--[^\n]*", "", text)
+    return [" ".join(part.split()) for part in text.split(";") if part.strip()]
+
+
+def conf(text: str) -> list[str]:
+    return sorted(" ".join(line.split()) for line in _uncommented(text))
+
+
+def dockerfile(text: str) -> list[str]:
+    text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return [" ".join(line.split()) for line in _stripped(text.replace("\\\n", " "))]
+
+
+def requirements(text: str) -> list[str]:
+    """``name==version`` and its marker, sorted: the hashes are of the same files wherever they come from."""
+    text = re.sub(r"\s--hash=\S+", "", text.replace("\\\n", " "))
+    return sorted(" ".join(line.split()) for line in _uncommented(text))
+
+
+def compose(text: str) -> list[str]:
+    """Every value by its path, sorted; without comments and what no run starts. Read by indentation, as
+    everything else here without a library: it must hold for our own file only.
+    """
+    found, above = [], list[tuple[int, str]]()
+    counts: dict[tuple[str, ...], int] = {}
+    for line in _uncommented(text):
+        indent, said = len(line) - len(line.lstrip()), line.strip()
+        while above and above[-1][0] >= indent:
+            above.pop()
+        parents = tuple(name for _, name in above)
+        if said.startswith("- "):  # the place in a list is part of what it says
+            counts[parents] = counts.get(parents, -1) + 1
+            said = f"{counts[parents]} {said}"
+        key, _, value = said.partition(":")
+        path = (*parents, key)
+        above.append((indent, key))
+        if not set(path) & set(_BESIDE):
+            found.append(f"{'/'.join(path)}: {' '.join(value.split())}")
+    return sorted(found)
+
+
+def _stripped(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _uncommented(text: str) -> list[str]:
+    """Lines, indentation kept, without comments: a ``#`` at the start or after a blank, outside of quotes."""
+    lines = []
+    for line in text.splitlines():
+        code = re.match(r"""(?:[^#"']|(?<=\S)#|"[^"]*"|'[^']*'|["'])*""", line)
+        kept = (code[0] if code else "").rstrip()
+        if kept:
+            lines.append(kept)
+    return lines
+
+
+_BY_NAME: dict[str, Callable[[str], list[str]]] = {
+    "Dockerfile": dockerfile,
+    "compose.yaml": compose,
+    "requirements.txt": requirements,
+}
+_BY_SUFFIX: dict[str, Callable[[str], list[str]]] = {
+    ".py": python,
+    ".js": javascript,
+    ".sql": sql,
+    ".conf": conf,
+}
+
+
+def normal(path: Path) -> list[str]:
+    """The file's lines by its kind. Raises KeyError for a kind that nobody has thought about."""
+    how = _BY_NAME.get(path.name) or _BY_SUFFIX[path.suffix]
+    return how(path.read_text(encoding="utf-8"))
