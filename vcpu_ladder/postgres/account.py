@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shlex
 import stat
 from dataclasses import dataclass
@@ -50,6 +49,8 @@ def server_account() -> Account | None:
     """Whom to drop to; None for an ordinary user, who runs the server as is."""
     if os.geteuid() != 0:
         return None
+    import pwd  # here, so that this module can be imported on Windows
+
     try:
         entry = pwd.getpwnam(ROOTS_STAND_IN)
     except KeyError:
