@@ -15,9 +15,9 @@ import typer
 from vcpu_ladder import paths
 from vcpu_ladder.commands.console import ends_well, out, print_progress, say
 from vcpu_ladder.commands.guard import only_one
-from vcpu_ladder.environments.compose.data import seed_in_compose
-from vcpu_ladder.environments.compose.project import Project
-from vcpu_ladder.environments.registry import find_engine
+from vcpu_ladder.environments.base import Environment, SeedsPostgres
+from vcpu_ladder.environments.registry import find, names
+from vcpu_ladder.errors import UsageError
 from vcpu_ladder.postgres.connect import session
 from vcpu_ladder.postgres.plan import Layout, SeedPlan
 from vcpu_ladder.postgres.restore import RUN_DATABASE, restore
@@ -53,22 +53,30 @@ def seed_command(
     home: Home = DEFAULT_HOME,
     port: Port = DEFAULT_PORT,
     database_url: Url = None,
-    environment: Annotated[str | None, typer.Option(help="compose or native.", envvar="ENVIRONMENT")] = None,
+    environment: Annotated[str | None, typer.Option(help=f"{names()}.", envvar="ENVIRONMENT")] = None,
 ) -> None:
     """Make the template that every run's data is copied from; quick if it is there already."""
     plan = SeedPlan(scale, seed_number, layout)
-    engine, why = (None, "DATABASE_URL's server") if database_url else find_engine(environment or None)
-    say(why)
     if database_url:
+        say("DATABASE_URL's server")
         report = seed(ExternalServer.check(database_url), plan, print_progress, anew)
-    elif engine is not None:
-        with only_one():
-            report = seed_in_compose(Project(engine), plan, print_progress, anew)
     else:
-        report = seed_native(home, port, plan, print_progress, anew=anew)
+        found, why = find(environment or None)
+        say(why)
+        if found.name == "native":  # whose server's files and port are this command's options
+            report = seed_native(home, port, plan, print_progress, anew=anew)
+        else:
+            report = _seed_in(found.make(), plan, anew)
     for name, value in report.settings_not_in_force.items():
         say(f"the server keeps {name} = {value}, which a session cannot set: the load was slower for it")
     out.print(_outcome(report), highlight=False, soft_wrap=True)
+
+
+def _seed_in(environment: Environment, plan: SeedPlan, anew: bool) -> SeedReport:
+    if not isinstance(environment, SeedsPostgres):
+        raise UsageError(f"the {environment.kind} environment has no PostgreSQL to seed by itself")
+    with only_one():
+        return environment.seed(plan, print_progress, anew)
 
 
 @app.command("restore")

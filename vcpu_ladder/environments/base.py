@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.postgres.steps import OnProgress
+
+if TYPE_CHECKING:  # the registry imports this module, and must not bring a database driver along
+    from vcpu_ladder.postgres.plan import SeedPlan
+    from vcpu_ladder.postgres.seed import SeedReport
 
 
 @dataclass(frozen=True)
@@ -122,4 +126,16 @@ class Environment(Protocol):
 
     def down(self) -> None:
         """End everything ``up`` and ``start_load`` began. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class SeedsPostgres(Protocol):
+    """An environment with a PostgreSQL of its own, which can be seeded without a ladder."""
+
+    def seed(self, plan: SeedPlan, on_progress: OnProgress, anew: bool) -> SeedReport:
+        """Make the plan's template where it is missing, or ``anew``. Nothing runs after that did not before.
+
+        Raises EnvironmentNotReady.
+        """
         ...
