@@ -8,26 +8,45 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.test_run_stage import FakeEnvironment
 from vcpu_ladder import paths
 from vcpu_ladder.environments import registry
 from vcpu_ladder.environments.compose.engine import Engine
 from vcpu_ladder.environments.registry import Entry, Found, choose, find
 from vcpu_ladder.errors import EnvironmentNotReady, UsageError
 
-# What a new environment needs to write anywhere.
+FAKE_FOR_NO_ENGINE = "fake, of a test, for the docker command is not installed"
+# What a new environment needs to write anywhere: before the commands are imported, as here.
 ONE_ENTRY = """
 from tests.unit.test_run_stage import FakeEnvironment
 from vcpu_ladder.environments.registry import ENVIRONMENTS, Entry, Found
 
-ENVIRONMENTS.insert({place}, Entry("fake", lambda: Found("fake", "fake, of a test", FakeEnvironment)))
+ENVIRONMENTS.insert(0, Entry("fake", lambda: Found("fake", "fake, of a test", FakeEnvironment)))
+"""
+COMMANDS = """
+from typer.testing import CliRunner
+from vcpu_ladder.commands import app, doctor, postgres
+
+def say(program, *words):
+    print(CliRunner().invoke(program, words).output)
+
+say(app.app, "climb", "--help")
+say(app.app, "run", "--help")
+say(postgres.app, "seed", "--help")
+print("----")
+say(app.app, "serve", "main/v2", "--environment", "podman")
+print("----")
+say(postgres.app, "seed", "--environment", "fake")
+print("----")
+print(doctor._environment().text)
 """
 # psutil is imported first: its Linux form uses `resource`, and there is a Windows form.
 WINDOWS_HAS_NOT = ("fcntl", "resource", "pwd", "grp", "uvloop")
 
 
-def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", program, *arguments],
+        [sys.executable, "-c", program],
         cwd=paths.HOME,
         capture_output=True,
         text=True,
@@ -72,34 +91,29 @@ def test_where_nothing_is_there_each_says_what_is_missing(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("place", "chosen"), [(0, "fake, of a test"), (1, "fake, of a test, for "), (2, "native")]
+    ("place", "chosen"), [(0, "fake, of a test"), (1, FAKE_FOR_NO_ENGINE), (2, "native")]
 )
-def test_a_third_environment_is_one_entry(place: int, chosen: str) -> None:
-    entry = ONE_ENTRY.format(place=place)
-    said = run(
-        f"{entry}from vcpu_ladder.environments.registry import choose\n"
-        "print(*choose('fake'), choose(None)[1])"
-    )
-    assert "FakeEnvironment" in said.stdout, said.stderr
-    assert "environment: fake, of a test environment: " in said.stdout
-    assert f"environment: {chosen}" in said.stdout.partition("of a test ")[2]
+def test_a_third_environment_is_one_entry_chosen_by_name_and_by_its_place(
+    place: int, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_engine() -> Found:
+        raise EnvironmentNotReady("the docker command is not installed")
+
+    known = [Entry("compose", no_engine), registry.ENVIRONMENTS[1]]
+    known.insert(place, Entry("fake", lambda: Found("fake", "fake, of a test", FakeEnvironment)))
+    monkeypatch.setattr(registry, "ENVIRONMENTS", known)
+    assert isinstance(choose("fake")[0], FakeEnvironment)
+    assert choose(None)[1].startswith(f"environment: {chosen}")
 
 
 def test_a_third_environment_is_in_the_help_in_doctor_and_in_the_error() -> None:
-    entry = ONE_ENTRY.format(place=0)
-    program = f"{entry}\nfrom vcpu_ladder.commands.app import main\nmain()"
-    assert "fake, compose or native" in run(program, "climb", "--help").stdout
-    assert "fake, compose or native" in run(program, "run", "--help").stdout
-    refused = run(program, "run", "main/v2", "--environment", "podman")
-    assert refused.returncode == 2
-    assert "'podman' is not one of: fake, compose, native" in refused.stderr
-    doctor = run(f"{entry}\nfrom vcpu_ladder.commands.doctor import _environment\nprint(_environment().text)")
-    assert doctor.stdout == "fake, of a test\n"
-    seed = run(
-        f"{entry}\nfrom vcpu_ladder.commands.postgres import app\napp()", "seed", "--environment", "fake"
-    )
-    assert seed.returncode == 2
-    assert "the fake environment has no PostgreSQL to seed by itself" in seed.stderr
+    said = run(ONE_ENTRY + COMMANDS)
+    assert said.returncode == 0, said.stderr
+    helps, refused, seed, doctor = said.stdout.split("----\n")
+    assert helps.count("fake, compose or native") == 3
+    assert "'podman' is not one of: fake, compose, native" in refused
+    assert "the fake environment has no PostgreSQL to seed by itself" in seed
+    assert doctor == "fake, of a test\n"
 
 
 def test_no_environment_is_imported_before_it_is_looked_for() -> None:
