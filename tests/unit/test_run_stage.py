@@ -68,7 +68,7 @@ class FakeStack:
     @property
     def facts(self) -> dict[str, Any]:
         self._environment.must_be_up()
-        return {"data": {"database": "fake"}}
+        return {"data": {"database": "fake"}, "service_cpus": [1], "other_cpus": [0]}
 
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> Load:
         self._environment.must_be_up()

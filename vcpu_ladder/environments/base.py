@@ -81,7 +81,10 @@ class Stack(Protocol):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """For the record, beside the environment's own: told once, when the stack is up."""
+        """For the record, beside the environment's own, told once, when the stack is up.
+
+        In JSON's types. At least ``data``, ``service_cpus`` and ``other_cpus``: what this stage was given.
+        """
         ...
 
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> Load: ...

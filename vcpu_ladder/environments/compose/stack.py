@@ -78,6 +78,7 @@ class ComposeStack:
         self._meters = {one.service: meter(one) for one in running}
         self.facts = {
             "service_cpus": list(self._service_may_use()),
+            "other_cpus": list(self.cpus.others),
             "budget": "quota and cpuset" if self.pinned else "quota",
             "memory_limit_bytes": int(self.api.inspect()["HostConfig"]["Memory"]),
             "live_view": self.live is not None,

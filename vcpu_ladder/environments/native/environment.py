@@ -82,7 +82,11 @@ class NativeStack:
         self.upstream_url = f"http://127.0.0.1:{self.ports.upstream}"
         self.service_cpus = len(self.cpus.service)
         self.generator_cpus = len(self.cpus.others)
-        self.facts = {"data": self.data.facts}
+        self.facts = {
+            "service_cpus": list(self.cpus.service),
+            "other_cpus": list(self.cpus.others),
+            "data": self.data.facts,
+        }
 
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> NativeLoad:
         status = f"127.0.0.1:{self.ports.generator}"
