@@ -4,7 +4,8 @@ import exec from 'k6/execution';
 import http from 'k6/http';
 import { sleep } from 'k6';
 import { readConfig, readRows } from './lib/config.js';
-import { Measure, TREND_STATS, VALIDITY, scenarios, summaryOf } from './lib/measure.js';
+import { Measure, summaryOf } from './lib/measure.js';
+import { optionsOf } from './lib/options.js';
 import { pick, placeOfHundred } from './lib/random.js';
 
 const config = { ...readConfig(), rows: readRows() };
@@ -21,13 +22,7 @@ if (BLOCK.length !== 100) {
 }
 const PAGE = 20;
 
-export const options = {
-  scenarios: scenarios(config),
-  thresholds: VALIDITY,
-  summaryTrendStats: TREND_STATS,
-  discardResponseBodies: false,
-  userAgent: 'vcpu-ladder',
-};
+export const options = optionsOf(config);
 
 const measure = new Measure(config, ENDPOINTS);
 const JSON_BODY = { headers: { 'Content-Type': 'application/json' } };

@@ -3,19 +3,14 @@
 import http from 'k6/http';
 import { sleep } from 'k6';
 import { readConfig, readTarget } from './lib/config.js';
-import { Measure, TREND_STATS, VALIDITY, scenarios, summaryOf } from './lib/measure.js';
+import { Measure, summaryOf } from './lib/measure.js';
+import { optionsOf } from './lib/options.js';
 
 const config = readConfig();
 const target = readTarget();
 const ENDPOINTS = ['study'];
 
-export const options = {
-  scenarios: scenarios(config),
-  thresholds: VALIDITY,
-  summaryTrendStats: TREND_STATS,
-  discardResponseBodies: false,
-  userAgent: 'vcpu-ladder',
-};
+export const options = optionsOf(config);
 
 const measure = new Measure(config, ENDPOINTS);
 const PARAMETERS = { timeout: `${config.timeoutS}s`, tags: { name: 'study' } };

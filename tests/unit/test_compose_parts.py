@@ -5,11 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
-import socket
 import tarfile
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -20,17 +17,14 @@ from services.contract.cgroup import Cgroup
 from tests.factory import stage
 from vcpu_ladder import paths
 from vcpu_ladder.commands.doctor import PINNED_K6
-from vcpu_ladder.environments import registry as choose
 from vcpu_ladder.environments.compose import container
-from vcpu_ladder.environments.compose import engine as docker
 from vcpu_ladder.environments.compose.container import End
-from vcpu_ladder.environments.compose.engine import Engine
 from vcpu_ladder.environments.compose.project import PASSWORD, password, project_name, read_version
 from vcpu_ladder.environments.compose.stack import overriding
 from vcpu_ladder.environments.host import Cpus
 from vcpu_ladder.environments.native.environment import NativeEnvironment
 from vcpu_ladder.environments.service import service_command, upstream_command
-from vcpu_ladder.errors import EnvironmentNotReady, UsageError
+from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.postgres.cluster import MAJOR
 from vcpu_ladder.run.budget import spent
 
@@ -104,58 +98,6 @@ def test_a_dollar_in_a_setting_is_no_variable_of_compose() -> None:
 )
 def test_a_program_s_version_is_read_from_what_it_says(said: str, version: str | None) -> None:
     assert read_version(said) == version
-
-
-class TestChoosing:
-    @pytest.fixture(autouse=True)
-    def _no_engine(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def missing() -> Engine:
-            raise EnvironmentNotReady("the docker command is not installed")
-
-        monkeypatch.setattr(Engine, "find", missing)
-
-    def test_without_an_engine_it_is_native_and_says_why(self) -> None:
-        environment, line = choose.choose(None)
-        assert environment.kind == "native"
-        assert line == "environment: native, for the docker command is not installed"
-
-    def test_native_is_never_asked_for_an_engine(self) -> None:
-        environment, line = choose.choose("native")
-        assert (environment.kind, line) == ("native", "environment: native")
-
-    def test_compose_asked_for_in_vain_is_an_error(self) -> None:
-        with pytest.raises(EnvironmentNotReady, match="not installed"):
-            choose.choose("compose")
-
-    def test_another_name_is_refused_with_the_known_ones(self) -> None:
-        with pytest.raises(UsageError, match="compose, native"):
-            choose.choose("podman")
-
-
-def test_a_remote_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/docker")
-    monkeypatch.setattr(docker, "_output", lambda *words, **rest: "ssh://elsewhere")
-    with pytest.raises(EnvironmentNotReady, match="ssh://elsewhere: not a socket on this machine"):
-        Engine.find()
-
-
-def test_compose_version_1_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = {"context": "unix:///x.sock", "version": "20.10", "compose": "1.29.2"}
-    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/docker")
-    monkeypatch.setattr(docker, "_output", lambda word, *words, **rest: said[word])
-    with pytest.raises(EnvironmentNotReady, match=r"Compose 1\.29\.2 is too old"):
-        Engine.find()
-
-
-def test_an_engine_that_goes_away_instead_of_answering_is_not_ready(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(tmp_path / "docker.sock"))
-        listening.listen()
-        Thread(target=lambda: listening.accept()[0].close()).start()
-        engine = Engine(str(tmp_path / "docker.sock"), "2.40")
-        with pytest.raises(EnvironmentNotReady, match="does not answer"):
-            engine.get("/info")
-        engine._client.close()
 
 
 def test_the_cpus_of_another_machine_are_split_as_this_one_s() -> None:

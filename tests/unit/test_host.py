@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
 import pytest
 
 from vcpu_ladder.environments import host
 from vcpu_ladder.environments.host import Cpus, Ports
-from vcpu_ladder.environments.native.environment import NativeEnvironment
+from vcpu_ladder.environments.live_data import LiveData
+from vcpu_ladder.environments.native.environment import NativeEnvironment, NativeStack
+from vcpu_ladder.environments.native.processes import Leashed, Leashes
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.ladder.durations import parse_duration, show_duration
 
@@ -37,6 +43,15 @@ def test_a_platform_without_affinity_says_unpinned(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     described = NativeEnvironment().describe()
     assert (described["pinned"], described["budget"]) == (False, "unpinned")
+
+
+def test_a_native_stack_tells_the_cpus_of_its_own_stage_not_of_every_stage(tmp_path: Path) -> None:
+    cpus = Cpus(service=(2, 3), others=(0, 1), pinned=True)
+    leashes = Leashes("run-1", tmp_path, ExitStack())
+    process = Leashed("service", subprocess.Popen(["true"]), tmp_path / "service.err")
+    process.stop()
+    stack = NativeStack(Ports(), None, leashes, cpus, process, process, LiveData({}, {"database": "sqlite"}))
+    assert stack.facts == {"service_cpus": [2, 3], "other_cpus": [0, 1], "data": {"database": "sqlite"}}
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "80.5"])

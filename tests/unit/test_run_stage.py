@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,54 +31,108 @@ from vcpu_ladder.run.stage import run_stage
 RECORDED_K6 = Path(__file__).parents[1] / "golden" / "k6-summary.json"
 
 
+class FakeLoad:
+    """Ends when it has been asked a few times, or is stopped."""
+
+    def __init__(self, summary: Path, stats_url: str) -> None:
+        self.stats_url = stats_url
+        self._summary = summary
+        self._asked = 0
+        self._code: int | None = None
+
+    def exit_code(self) -> int | None:
+        self._asked += 1
+        if self._code is None and self._asked > 3:
+            self._summary.write_text('{"completed": 1}')
+            self._code = 0
+        return self._code
+
+    def tail(self) -> str:
+        return "its last words"
+
+    def stop(self) -> None:
+        self._code = -15
+
+
 class FakeStack:
-    service_url = "http://service"
-    upstream_url = "http://upstream"
+    """Consumes a second with each look. After ``down`` it fails whoever asks it anything."""
+
     service_cpus = generator_cpus = 1
 
-    def __init__(self, connections: Activity | None, pids: list[int]) -> None:
-        self.connections = connections
-        self.pids = pids
-        self.facts = {"data": {"database": "fake"}}
+    def __init__(self, environment: FakeEnvironment) -> None:
+        self.ended: str | None = None
+        self._environment = environment
+        self._looks = 0
+        self.service_url, self.upstream_url, self._stats_url = environment.urls
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        self._environment.must_be_up()
+        return {"data": {"database": "fake"}, "service_cpus": [1], "other_cpus": [0]}
 
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> Load:
-        raise AssertionError("drive is replaced in these tests")
+        self._environment.must_be_up()
+        return FakeLoad(summary, self._stats_url)
 
     def usage(self) -> Usage:
-        return Usage(0.0, 0, 1, tuple(self.pids), 0.0, 0.0, 0, None, None, None, None)
+        self._environment.must_be_up()
+        self._looks += 1
+        cpu_s, pids = float(self._looks), tuple(self._environment.pids)
+        return Usage(cpu_s, 0, 1, pids, cpu_s, 0.0, 0, None, None, None, None)
 
     def activity(self) -> Activity | None:
-        return self.connections
+        self._environment.must_be_up()
+        return self._environment.connections
 
     def died(self) -> str | None:
-        return None
+        self._environment.must_be_up()
+        return self.ended
 
 
 class FakeEnvironment:
+    """Fails whoever asks it anything between ``down`` and the next ``check_ready``."""
+
     kind = "fake"
 
     def __init__(self, ready: Exception | None = None, up: Exception | None = None) -> None:
         self._ready, self._up = ready, up
+        self._is_down = False
+        self._bound: list[socket.socket] = []
         self.downs = 0
         self.connections: Activity | None = None
         self.pids = [11, 12]
 
+    def must_be_up(self) -> None:
+        assert not self._is_down, "asked after down"
+
+    @property
+    def urls(self) -> list[str]:
+        return [f"http://127.0.0.1:{one.getsockname()[1]}" for one in self._bound]
+
     def describe(self) -> dict[str, Any]:
+        self.must_be_up()
         return {"kind": self.kind, "pinned": True, "budget": "affinity"}
 
     def check_ready(self) -> None:
         if self._ready:
             raise self._ready
+        self._is_down = False
 
     def prepare(self, stages: Sequence[ResolvedStage], on_progress: OnProgress) -> None: ...
 
     def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> FakeStack:
         if self._up:
             raise self._up
-        return FakeStack(self.connections, self.pids)
+        self._bound = [socket.socket() for _ in range(3)]  # nobody listens: who connects is refused at once
+        for one in self._bound:
+            one.bind(("127.0.0.1", 0))
+        return FakeStack(self)
 
     def down(self) -> None:
         self.downs += 1
+        self._is_down = True
+        for one in self._bound:
+            one.close()
 
 
 SOUND_SAMPLES = {

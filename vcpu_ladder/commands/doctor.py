@@ -20,7 +20,8 @@ from vcpu_ladder.environments.host import Cpus, Ports, find_k6, port_is_free
 from vcpu_ladder.environments.machine import k6_version, machine_facts
 from vcpu_ladder.environments.native.data import external_server
 from vcpu_ladder.environments.native.processes import strays
-from vcpu_ladder.environments.registry import find_engine
+from vcpu_ladder.environments.registry import find
+from vcpu_ladder.environments.sockets import open_files_allowed
 from vcpu_ladder.errors import EnvironmentNotReady, LadderError
 from vcpu_ladder.postgres import cluster
 from vcpu_ladder.postgres.server import ExternalServer
@@ -77,8 +78,8 @@ def _k6() -> Finding:
     return Finding("k6", "ok", f"k6 {version} at {find_k6()}")
 
 
-def _engine() -> Finding:
-    return Finding("environment", "ok", find_engine(None)[1].removeprefix("environment: "))
+def _environment() -> Finding:
+    return Finding("environment", "ok", find(None)[1].removeprefix("environment: "))
 
 
 def _ports() -> Finding:
@@ -91,16 +92,14 @@ def _ports() -> Finding:
 
 
 def _open_files() -> Finding:
-    import resource  # not on Windows
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = open_files_allowed()
     needed = _FILES_A_USER * _USERS
-    text = f"{soft} open files a process (hard limit {hard})"
+    text = f"{soft:.0f} open files a process (hard limit {hard:.0f})"
     if soft < needed:
         return Finding(
             "open files",
             "warning",
-            f"{text}: enough for {soft // _FILES_A_USER} users",
+            f"{text}: enough for {soft // _FILES_A_USER:.0f} users",
             f"ulimit -n {needed}",
         )
     return Finding("open files", "ok", text)
@@ -172,7 +171,7 @@ EXAMINATIONS: tuple[Callable[[], Finding], ...] = (
     _cpus,
     _affinity,
     _k6,
-    _engine,
+    _environment,
     _ports,
     _open_files,
     _results,

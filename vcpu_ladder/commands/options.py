@@ -14,7 +14,7 @@ import typer
 from vcpu_ladder import paths
 from vcpu_ladder.commands.console import err
 from vcpu_ladder.environments.base import Environment
-from vcpu_ladder.environments.registry import choose
+from vcpu_ladder.environments.registry import choose, names
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.ladder.durations import parse_duration
 from vcpu_ladder.ladder.ladder import Ladder
@@ -37,7 +37,7 @@ Repeats = Annotated[str | None, typer.Option(help="Fresh runs of each stage, int
 Full = Annotated[
     bool, typer.Option("--full", help="The published sizes, where the ladder has them.", envvar="FULL")
 ]
-Where = Annotated[str | None, typer.Option("--environment", help="compose or native.", envvar="ENVIRONMENT")]
+Where = Annotated[str | None, typer.Option("--environment", help=f"{names()}.", envvar="ENVIRONMENT")]
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,15 @@ from vcpu_ladder import paths
 from vcpu_ladder.commands.console import ends_well, out, say
 from vcpu_ladder.commands.guard import only_one
 from vcpu_ladder.commands.progress import Progress
-from vcpu_ladder.environments.compose.data import seed_in_compose
-from vcpu_ladder.environments.compose.project import Project
-from vcpu_ladder.environments.registry import find_engine
+from vcpu_ladder.environments.base import Environment, SeedsPostgres
+from vcpu_ladder.environments.registry import find, names
+from vcpu_ladder.errors import UsageError
 from vcpu_ladder.postgres.connect import session
 from vcpu_ladder.postgres.plan import Layout, SeedPlan
 from vcpu_ladder.postgres.restore import RUN_DATABASE, restore
 from vcpu_ladder.postgres.seed import SeedReport, seed, seed_native
 from vcpu_ladder.postgres.server import ExternalServer, NativeServer, Server
+from vcpu_ladder.postgres.steps import OnProgress
 from vcpu_ladder.postgres.verify import checksums
 
 app = typer.Typer(
@@ -54,23 +55,31 @@ def seed_command(
     home: Home = DEFAULT_HOME,
     port: Port = DEFAULT_PORT,
     database_url: Url = None,
-    environment: Annotated[str | None, typer.Option(help="compose or native.", envvar="ENVIRONMENT")] = None,
+    environment: Annotated[str | None, typer.Option(help=f"{names()}.", envvar="ENVIRONMENT")] = None,
 ) -> None:
     """Make the template that every run's data is copied from; quick if it is there already."""
     plan = SeedPlan(scale, seed_number, layout)
-    engine, why = (None, "DATABASE_URL's server") if database_url else find_engine(environment or None)
-    say(why)
     with Progress() as tell:
         if database_url:
+            say("DATABASE_URL's server")
             report = seed(ExternalServer.check(database_url), plan, tell, anew)
-        elif engine is not None:
-            with only_one():
-                report = seed_in_compose(Project(engine), plan, tell, anew)
         else:
-            report = seed_native(home, port, plan, tell, anew=anew)
+            found, why = find(environment or None)
+            say(why)
+            if found.name == "native":  # whose server's files and port are this command's options
+                report = seed_native(home, port, plan, tell, anew=anew)
+            else:
+                report = _seed_in(found.make(), plan, tell, anew)
     for name, value in report.settings_not_in_force.items():
         say(f"the server keeps {name} = {value}, which a session cannot set: the load was slower for it")
     out.print(_outcome(report), highlight=False, soft_wrap=True)
+
+
+def _seed_in(environment: Environment, plan: SeedPlan, tell: OnProgress, anew: bool) -> SeedReport:
+    if not isinstance(environment, SeedsPostgres):
+        raise UsageError(f"the {environment.kind} environment has no PostgreSQL to seed by itself")
+    with only_one():
+        return environment.seed(plan, tell, anew)
 
 
 @app.command("restore")

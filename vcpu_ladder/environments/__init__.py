@@ -1,1 +1,1 @@
-"""Where a stage runs. Siblings behind ``base.Environment``: native, and later compose."""
+"""Where a stage runs: siblings behind ``base.Environment``, one entry each in ``registry``."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.postgres.steps import OnProgress
+
+if TYPE_CHECKING:  # the registry imports this module, and must not bring a database driver along
+    from vcpu_ladder.postgres.plan import SeedPlan
+    from vcpu_ladder.postgres.seed import SeedReport
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,10 @@ class Stack(Protocol):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """For the record, beside the environment's own: told once, when the stack is up."""
+        """For the record, beside the environment's own, told once, when the stack is up.
+
+        In JSON's types. At least ``data``, ``service_cpus`` and ``other_cpus``: what this stage was given.
+        """
         ...
 
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> Load: ...
@@ -122,4 +129,16 @@ class Environment(Protocol):
 
     def down(self) -> None:
         """End everything ``up`` and ``start_load`` began. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class SeedsPostgres(Protocol):
+    """An environment with a PostgreSQL of its own, which can be seeded without a ladder."""
+
+    def seed(self, plan: SeedPlan, on_progress: OnProgress, anew: bool) -> SeedReport:
+        """Make the plan's template where it is missing, or ``anew``. Nothing runs after that did not before.
+
+        Raises EnvironmentNotReady.
+        """
         ...

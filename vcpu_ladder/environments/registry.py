@@ -1,36 +1,88 @@
-"""Which environment a command uses: the one that was asked for, else Compose where an engine answers."""
+"""Where a stage can run: one entry an environment. ``--environment``, its help, the choice made without it,
+``doctor`` and the error for an unknown name all come from here.
+
+An environment's own modules are imported when it is looked for, not before.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from vcpu_ladder.environments.base import Environment
-from vcpu_ladder.environments.compose.engine import Engine
-from vcpu_ladder.environments.compose.environment import ComposeEnvironment
-from vcpu_ladder.environments.native.environment import NativeEnvironment
 from vcpu_ladder.errors import EnvironmentNotReady, UsageError
 
-NAMES = ("compose", "native")
+
+@dataclass(frozen=True)
+class Found:
+    """An environment that is there: which one, in a few words for the user, and how to make it."""
+
+    name: str
+    words: str
+    make: Callable[[], Environment]
 
 
-def find_engine(name: str | None) -> tuple[Engine | None, str]:
-    """The engine to use, None for native; and one line that says which environment it is, and why.
+@dataclass(frozen=True)
+class Entry:
+    """``look`` raises EnvironmentNotReady, saying what is missing, where the environment is not there."""
 
-    Raises UsageError for a name that is none, EnvironmentNotReady when Compose was asked for in vain.
-    """
-    if name is not None and name not in NAMES:
-        raise UsageError(f"ENVIRONMENT = {name!r} is not one of: {', '.join(NAMES)}")
-    if name == "native":
-        return None, "environment: native"
-    try:
-        engine = Engine.find()
-    except EnvironmentNotReady as missing:
-        if name == "compose":
-            raise
-        return None, f"environment: native, for {missing.what}"
+    name: str
+    look: Callable[[], Found]
+
+
+def _compose() -> Found:
+    from vcpu_ladder.environments.compose.engine import Engine
+    from vcpu_ladder.environments.compose.environment import ComposeEnvironment
+
+    engine = Engine.find()
     version = engine.info["ServerVersion"]
-    return engine, f"environment: compose, Docker {version} with Compose {engine.compose_version}"
+    return Found(
+        "compose",
+        f"compose, Docker {version} with Compose {engine.compose_version}",
+        lambda: ComposeEnvironment(engine),
+    )
+
+
+def _native() -> Found:
+    from vcpu_ladder.environments.native.environment import NativeEnvironment
+
+    return Found("native", "native", NativeEnvironment)
+
+
+# In the order of preference: the first that is there is chosen where none was asked for.
+ENVIRONMENTS: list[Entry] = [Entry("compose", _compose), Entry("native", _native)]
+
+
+def names() -> str:
+    """As a help text lists them: ``compose or native``."""
+    known = [entry.name for entry in ENVIRONMENTS]
+    return " or ".join(filter(None, [", ".join(known[:-1]), known[-1]]))
+
+
+def find(name: str | None) -> tuple[Found, str]:
+    """The environment of that name, else the first that is there; and one line that says which, and why.
+
+    Raises UsageError for an unknown name, EnvironmentNotReady when it was asked for in vain.
+    """
+    if name is not None:
+        for entry in ENVIRONMENTS:
+            if entry.name == name:
+                found = entry.look()
+                return found, f"environment: {found.words}"
+        known = ", ".join(entry.name for entry in ENVIRONMENTS)
+        raise UsageError(f"ENVIRONMENT = {name!r} is not one of: {known}")
+    missing: list[str] = []
+    for entry in ENVIRONMENTS:
+        try:
+            found = entry.look()
+        except EnvironmentNotReady as error:
+            missing.append(error.what)
+            continue
+        return found, f"environment: {found.words}" + (f", for {'; '.join(missing)}" if missing else "")
+    raise EnvironmentNotReady(f"no environment is there: {'; '.join(missing)}")
 
 
 def choose(name: str | None) -> tuple[Environment, str]:
-    """``find_engine``'s answer as an environment."""
-    engine, line = find_engine(name)
-    return (NativeEnvironment() if engine is None else ComposeEnvironment(engine)), line
+    """``find``, and the environment made."""
+    found, line = find(name)
+    return found.make(), line

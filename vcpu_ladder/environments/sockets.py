@@ -1,10 +1,12 @@
-"""Whether this machine lets a load of many users be what it says: open files and ports, before it starts.
+"""The sockets that a load of many users takes: open files of a process, and local ports.
 
-Without these the load fails in mid-run with refused connections, which read like the service's own failures.
+Whether this machine has them is checked before a load starts. Without them it fails in mid-run with refused
+connections, which read like the service's own failures.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from services.contract.endpoints import ENDPOINTS
@@ -25,23 +27,36 @@ def open_files_needed(stage: ResolvedStage) -> int:
     return (2 if calls_upstream else 1) * users + _BESIDE_USERS
 
 
+def open_files_allowed() -> tuple[float, float]:
+    """(soft, hard) limit of open files of this process; infinity where there is none."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return math.inf, math.inf
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    return (math.inf if soft == unlimited else soft), (math.inf if hard == unlimited else hard)
+
+
 def require_open_files(needed: int) -> None:
     """Raise this process's soft limit, which its children inherit, where the hard one allows it.
 
     Raises EnvironmentNotReady with the remedy where it does not.
     """
-    import resource  # not on Windows, where nothing is run but records are read
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
+    soft, hard = open_files_allowed()
+    if soft >= needed:
         return
-    if hard != resource.RLIM_INFINITY and hard < needed:
+    if hard < needed:
         raise EnvironmentNotReady(
-            f"this load needs {needed} open files a process, and the limit here is {hard}",
-            next_command=f"run with fewer users (USERS={max(1, hard // 4)}), or in a shell whose limit root "
-            f"has raised: ulimit -n {needed}",
+            f"this load needs {needed} open files a process, and the limit here is {hard:.0f}",
+            next_command=f"run with fewer users (USERS={max(1, int(hard) // 4)}), or in a shell whose limit "
+            f"root has raised: ulimit -n {needed}",
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    import resource
+
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (needed, resource.RLIM_INFINITY if hard == math.inf else int(hard))
+    )
 
 
 def require_ports(needed: int, port_range: Path = _PORT_RANGE) -> None:
@@ -59,7 +74,7 @@ def require_ports(needed: int, port_range: Path = _PORT_RANGE) -> None:
         )
 
 
-def require_capacity(stage: ResolvedStage) -> None:
+def require_sockets(stage: ResolvedStage) -> None:
     """Raises EnvironmentNotReady where the stage's load does not fit this machine's limits."""
     needed = open_files_needed(stage)
     require_open_files(needed)

@@ -51,6 +51,7 @@ def server_account() -> Account | None:
 
     if os.geteuid() != 0:
         return None
+
     try:
         entry = pwd.getpwnam(ROOTS_STAND_IN)
     except KeyError:

@@ -82,17 +82,6 @@ def seed_postgres(
     return report
 
 
-def seed_in_compose(project: Project, plan: SeedPlan, on_progress: OnProgress, anew: bool) -> SeedReport:
-    """``seed_postgres`` by itself; nothing runs after it that did not before."""
-    kept = project.kept_up()
-    try:
-        project.share_cpus(project.split(1), pinned=True, budget=1)
-        return seed_postgres(project, plan, on_progress, anew)
-    finally:
-        if not kept:
-            project.down()
-
-
 def prepare(stages: Iterable[ResolvedStage], project: Project, folder: Path, on_progress: OnProgress) -> None:
     """What the stages' runs are restored from, where it is not there yet. Raises EnvironmentNotReady."""
     wanted = {(str(stage.knobs["database"]), stage.scale.factor): stage.scale for stage in stages}

@@ -23,7 +23,10 @@ import httpx
 from vcpu_ladder import paths
 from vcpu_ladder.errors import EnvironmentNotReady
 
-_API = "/v1.41"  # of engine 20.10
+# Of engine 20.10, whose answers this reads. A newer engine gives the same ones for as long as it speaks this
+# version; from then on its oldest is spoken.
+_WRITTEN_FOR = "1.41"
+_CALL_S = 30.0
 _FIND_S = 20.0
 COMPOSE_S = 120.0
 BUILD_S = 1200.0
@@ -60,13 +63,17 @@ class Engine:
 
     @cached_property
     def _client(self) -> httpx.Client:
+        """Of the API version that is spoken with this engine. Raises httpx.HTTPError, EnvironmentNotReady."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        return httpx.Client(
-            transport=httpx.HTTPTransport(uds=self.socket, limits=limits), base_url="http://docker" + _API
-        )
+        transport = httpx.HTTPTransport(uds=self.socket, limits=limits)
+        client = httpx.Client(transport=transport, base_url="http://docker", timeout=_CALL_S)
+        said = client.get("/version").raise_for_status().json()
+        version = spoken(said["ApiVersion"], said.get("MinAPIVersion"))
+        client.base_url = httpx.URL(f"http://docker/v{version}")
+        return client
 
     def call(
-        self, method: str, path: str, *, timeout_s: float | None = 30.0, **request: Any
+        self, method: str, path: str, *, timeout_s: float | None = _CALL_S, **request: Any
     ) -> httpx.Response:
         """One call of the engine's API, whatever status comes.
 
@@ -114,6 +121,18 @@ class Engine:
         answer = self.call("GET", f"/images/{name}/json")
         return None if answer.status_code == 404 else dict(answer.json())
 
+    def identity(self, name: str) -> dict[str, str | None]:
+        """For the record: ``{"name", "id", "digest"}``, the id on this engine and the digest in a registry.
+
+        None where the image is not here, or was never in a registry.
+        """
+        found = self.image(name) or {}
+        return {"name": name, "id": found.get("Id"), "digest": digest_of(name, found.get("RepoDigests"))}
+
+    def pull(self, name: str) -> None:
+        """Raises EnvironmentNotReady with the engine's words."""
+        _output("pull", "--quiet", name, timeout_s=BUILD_S)
+
     def compose(
         self,
         project: str,
@@ -130,6 +149,32 @@ class Engine:
         command = ["compose", "--project-name", project, "--project-directory", str(paths.HOME), *named]
         words = [*command, "--progress", "plain", *arguments]
         return _output(*words, what=f"compose {_plain(arguments)}", variables=variables, timeout_s=timeout_s)
+
+
+def spoken(newest: str, oldest: str | None) -> str:
+    """The API version to speak with an engine that speaks ``oldest`` to ``newest``.
+
+    Raises EnvironmentNotReady where the engine is older than what this was written for.
+    """
+
+    def order(version: str) -> list[int]:
+        return [int(part) for part in version.split(".")]
+
+    if order(newest) < order(_WRITTEN_FOR):
+        raise EnvironmentNotReady(
+            f"the Docker engine speaks API {newest}, and {_WRITTEN_FOR} is needed",
+            next_command="update Docker to 20.10 or newer, or ENVIRONMENT=native",
+        )
+    return max(oldest or _WRITTEN_FOR, _WRITTEN_FOR, key=order)
+
+
+def digest_of(name: str, digests: Sequence[str] | None) -> str | None:
+    """``sha256:…`` of an image's RepoDigests (``repository@sha256:…``), for the repository of this name."""
+    repository = name.partition("@")[0]
+    if ":" in repository.rpartition("/")[2]:  # a tag; before the last slash it would be a registry's port
+        repository = repository.rpartition(":")[0]
+    known = dict(digest.partition("@")[::2] for digest in digests or ())
+    return known.get(repository)
 
 
 def words_of(answer: httpx.Response) -> str:

@@ -26,6 +26,8 @@ from vcpu_ladder.environments.machine import machine_facts
 from vcpu_ladder.environments.service import service_command, start_deadline_s, upstream_command
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.ladder.resolve import ResolvedStage
+from vcpu_ladder.postgres.plan import SeedPlan
+from vcpu_ladder.postgres.seed import SeedReport
 from vcpu_ladder.postgres.steps import OnProgress
 from vcpu_ladder.records.events import Preparing
 
@@ -97,9 +99,10 @@ class ComposeEnvironment:
         self.project.fetch(fetched, config)
         self.project.build()
         for service in (*BUILT, *fetched):
-            name = self.project.image_of(service, config)
-            found = self.engine.image(name) or {}
-            self._images[service] = {"name": name, "id": str(found.get("Id", ""))[:19]}
+            self._images[service] = self.engine.identity(self.project.image_of(service, config))
+            if service in BUILT:
+                base = self.project.base_of(service, config)
+                self._images[service] |= {"base": self.engine.identity(base)}
         for program, service, words in (
             ("python", "api", ["python", "--version"]),
             ("k6", "k6", ["k6", "version"]),
@@ -117,6 +120,15 @@ class ComposeEnvironment:
         self.project.share_cpus(self.project.split(1), pinned=True, budget=1)
         try:
             compose_data.prepare(stages, self.project, self.data, on_progress)
+        finally:
+            if not kept:
+                self.project.down()
+
+    def seed(self, plan: SeedPlan, on_progress: OnProgress, anew: bool) -> SeedReport:
+        kept = self.project.kept_up()
+        try:
+            self.project.share_cpus(self.project.split(1), pinned=True, budget=1)
+            return compose_data.seed_postgres(self.project, plan, on_progress, anew)
         finally:
             if not kept:
                 self.project.down()

@@ -16,7 +16,7 @@ from vcpu_ladder import paths
 from vcpu_ladder.environments.compose.container import Container, containers
 from vcpu_ladder.environments.compose.engine import BUILD_S, COMPOSE_S, Engine
 from vcpu_ladder.environments.host import Cpus, Ports
-from vcpu_ladder.environments.sockets import open_files_needed
+from vcpu_ladder.environments.sockets import open_files_allowed, open_files_needed
 from vcpu_ladder.errors import EnvironmentNotReady, not_writable
 from vcpu_ladder.ladder.resolve import ResolvedStage
 
@@ -103,11 +103,7 @@ class Project:
 
     def _open_files(self) -> int:
         """As many as the engine may grant: where it runs beside us, our own hard limit is its too."""
-        import resource  # not on Windows
-
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        bounded = self.engine.on_this_kernel and hard != resource.RLIM_INFINITY
-        return min(OPEN_FILES, hard) if bounded else OPEN_FILES
+        return int(min(OPEN_FILES, open_files_allowed()[1])) if self.engine.on_this_kernel else OPEN_FILES
 
     def compose(
         self,
@@ -140,18 +136,25 @@ class Project:
         named: str | None = config["services"][service].get("image")
         return named or f"{self.name}-{service}"
 
+    def base_of(self, service: str, config: Mapping[str, Any]) -> str:
+        """The image that a service's own is built on."""
+        return str(config["services"][service]["build"]["args"]["PYTHON_IMAGE"])
+
     def build(self) -> None:
         """The two images of ours; quick when nothing changed. Raises EnvironmentNotReady."""
         self.compose("build", "--quiet", *BUILT, timeout_s=BUILD_S)
 
     def fetch(self, services: Sequence[str], config: Mapping[str, Any]) -> None:
-        """Pull what is missing. Raises EnvironmentNotReady naming the image that cannot be had."""
-        for service in services:
-            image = self.image_of(service, config)
-            if service in BUILT or self.engine.image(image) is not None:
+        """Pull what is missing, also of what ours are built on: a build would not leave that on the engine,
+        and the record names it. Raises EnvironmentNotReady naming the image that cannot be had.
+        """
+        wanted = {self.base_of(service, config): service for service in BUILT}
+        wanted |= {self.image_of(service, config): service for service in services}
+        for image, service in wanted.items():
+            if self.engine.image(image) is not None:
                 continue
             try:
-                self.compose("--profile", "*", "pull", "--quiet", service, timeout_s=BUILD_S)
+                self.engine.pull(image)
             except EnvironmentNotReady as error:
                 raise EnvironmentNotReady(
                     f"image {image} of {service} is not here and cannot be pulled",

@@ -11,8 +11,10 @@ from typing import Any
 from vcpu_ladder.environments.base import Activity, Usage
 from vcpu_ladder.environments.compose.container import Container
 from vcpu_ladder.environments.compose.project import Project
-from vcpu_ladder.environments.compose.usage import Meter, Spent, meter
-from vcpu_ladder.environments.host import Cpus, cpus_seconds
+from vcpu_ladder.environments.compose.usage import Meter, meter
+from vcpu_ladder.environments.consumption import Consumption, usage_of
+from vcpu_ladder.environments.generator import Addresses, load_command
+from vcpu_ladder.environments.host import Cpus
 from vcpu_ladder.environments.live import LiveView
 from vcpu_ladder.environments.live_data import LiveData
 from vcpu_ladder.ladder.resolve import ResolvedStage
@@ -76,6 +78,7 @@ class ComposeStack:
         self._meters = {one.service: meter(one) for one in running}
         self.facts = {
             "service_cpus": list(self._service_may_use()),
+            "other_cpus": list(self.cpus.others),
             "budget": "quota and cpuset" if self.pinned else "quota",
             "memory_limit_bytes": int(self.api.inspect()["HostConfig"]["Memory"]),
             "live_view": self.live is not None,
@@ -87,17 +90,12 @@ class ComposeStack:
         return self.cpus.service if self.pinned else sorted((*self.cpus.service, *self.cpus.others))
 
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> ComposeLoad:
-        live = self.live
-        command = ["run", "--quiet", "--no-usage-report", "--no-color", "--address", "0.0.0.0:6565"]
-        command += [*(live.arguments(stage, self.run_id) if live else []), f"/k6/{stage.load.script}"]
-        given = {
-            **variables,
-            **(live.variables() if live else {}),
-            "LADDER_SUMMARY": "stdout",
-            "LADDER_BASE_URL": "http://api:8000",
-        }
+        at = Addresses("http://api:8000", "/k6", "stdout", "0.0.0.0:6565")
+        command = load_command(stage, self.run_id, variables, self.live, at)
         override = self.folder / "compose-k6.json"
-        override.write_text(overriding({"k6": {"command": command, "environment": given}}))
+        override.write_text(
+            overriding({"k6": {"command": command.arguments, "environment": command.variables}})
+        )
         create(self.project, override, "k6", {})
         (container,) = self.project.containers("k6")
         container.start()
@@ -106,24 +104,14 @@ class ComposeStack:
         return self.load
 
     def usage(self) -> Usage:
-        api, mock = self._meters["api"].read(), self._meters["mock"].read()
-        generator = self._meters["k6"].read() if "k6" in self._meters else Spent()
         seen = self.project.engine.on_this_kernel
-        own = cpus_seconds(self.cpus.service) if seen and self.pinned else None
-        others = cpus_seconds(self.cpus.others) if seen else None
-        return Usage(
-            service_cpu_s=api.cpu_s,
-            service_rss_bytes=api.rss_bytes,
-            service_threads=api.threads,
-            service_pids=api.pids,
-            upstream_cpu_s=mock.cpu_s,
-            generator_cpu_s=generator.cpu_s,
-            generator_rss_bytes=generator.rss_bytes,
-            throttled_s=api.throttled_s,
-            foreign_cpu_s=own[0] - api.cpu_s if own else None,
-            stolen_cpu_s=own[1] if own else None,
-            others_busy_s=sum(others) if others else None,
+        return usage_of(
+            self._meters["api"].read(),
+            self._meters["mock"].read(),
+            self._meters["k6"].read() if "k6" in self._meters else Consumption(),
             database_cpu_s=self._meters["postgres"].read().cpu_s if self.postgres else None,
+            own_cpus=self.cpus.service if seen and self.pinned else None,
+            other_cpus=self.cpus.others if seen else None,
         )
 
     def activity(self) -> Activity | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,22 +17,12 @@ import psutil
 
 from services.contract.cgroup import cgroup_of
 from vcpu_ladder.environments.compose.container import Container
+from vcpu_ladder.environments.consumption import Consumption
 from vcpu_ladder.errors import EnvironmentNotReady
 
 
-@dataclass(frozen=True)
-class Spent:
-    """CPU and throttled time in seconds since the start, resident bytes, threads; pids as seen inside."""
-
-    cpu_s: float = 0.0
-    throttled_s: float = 0.0
-    rss_bytes: int = 0
-    threads: int = 0
-    pids: tuple[int, ...] = ()
-
-
 class Meter(Protocol):
-    def read(self) -> Spent:
+    def read(self) -> Consumption:
         """Now; the last reading again once the container has ended."""
         ...
 
@@ -42,9 +32,9 @@ class KernelMeter:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._last = Spent()
+        self._last = Consumption(throttled_s=0.0)
 
-    def read(self) -> Spent:
+    def read(self) -> Consumption:
         try:
             first = psutil.Process(self._pid)
             family = [first, *first.children(recursive=True)]
@@ -72,25 +62,25 @@ class EngineMeter:
 
     def __init__(self, container: Container) -> None:
         self._container = container
-        self._last = Spent()
+        self._last = Consumption(throttled_s=0.0)
         threading.Thread(target=self._follow, name=f"stats-{container.service}", daemon=True).start()
 
     def _follow(self) -> None:
         try:
             for line in self._container.follow_stats():
-                self._last = spent_of(json.loads(line))
+                self._last = consumption_of(json.loads(line))
         except (EnvironmentNotReady, httpx.HTTPError, ValueError):
             return  # it ended, or the engine did: the last reading stands
 
-    def read(self) -> Spent:
+    def read(self) -> Consumption:
         return self._last
 
 
-def spent_of(stats: dict[str, Any]) -> Spent:
+def consumption_of(stats: dict[str, Any]) -> Consumption:
     """From the engine's statistics. Resident: ``rss`` in version 1 of cgroups, ``anon`` in version 2."""
     memory = stats.get("memory_stats", {}).get("stats", {})
     cpu = stats.get("cpu_stats", {})
-    return Spent(
+    return Consumption(
         cpu_s=cpu.get("cpu_usage", {}).get("total_usage", 0) / 1e9,
         throttled_s=cpu.get("throttling_data", {}).get("throttled_time", 0) / 1e9,
         rss_bytes=int(memory.get("total_rss", memory.get("anon", 0))),

@@ -4,7 +4,6 @@ others for the load generator and the upstream.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,14 +15,16 @@ from typing import Any
 from services.contract.knobs import KNOBS
 from vcpu_ladder import paths
 from vcpu_ladder.environments.base import Activity, Usage
-from vcpu_ladder.environments.host import Cpus, Ports, cpus_seconds, free_port, port_is_free, require_k6
+from vcpu_ladder.environments.consumption import Consumption, usage_of
+from vcpu_ladder.environments.generator import Addresses, load_command
+from vcpu_ladder.environments.host import Cpus, Ports, free_port, port_is_free, require_k6
 from vcpu_ladder.environments.live import LiveView, run_labels
 from vcpu_ladder.environments.live_data import LiveData
 from vcpu_ladder.environments.loopback import answers
 from vcpu_ladder.environments.native.data import external_server, live_data, prepare
-from vcpu_ladder.environments.native.processes import Leashed
+from vcpu_ladder.environments.native.processes import Leashed, Leashes
 from vcpu_ladder.environments.service import service_command, start_deadline_s, upstream_command
-from vcpu_ladder.environments.sockets import require_capacity
+from vcpu_ladder.environments.sockets import require_sockets
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.postgres.steps import OnProgress
@@ -41,6 +42,8 @@ _NOT_INHERITED = (
     "PROMETHEUS_",
     "PGOPTIONS",
 )
+# k6 takes options from these; LADDER_* are all given.
+_NOT_INHERITED_BY_K6 = ("K6_",)
 
 
 @dataclass
@@ -60,9 +63,9 @@ class NativeLoad:
 
 @dataclass
 class NativeStack:
-    environment: NativeEnvironment
-    run_id: str
-    folder: Path
+    ports: Ports
+    live: LiveView | None
+    leashes: Leashes
     cpus: Cpus
     upstream: Leashed
     service: Leashed
@@ -75,56 +78,38 @@ class NativeStack:
     facts: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        ports = self.environment.ports
-        self.service_url = f"http://127.0.0.1:{ports.service}"
-        self.upstream_url = f"http://127.0.0.1:{ports.upstream}"
+        self.service_url = f"http://127.0.0.1:{self.ports.service}"
+        self.upstream_url = f"http://127.0.0.1:{self.ports.upstream}"
         self.service_cpus = len(self.cpus.service)
         self.generator_cpus = len(self.cpus.others)
-        self.facts = {"data": self.data.facts}
+        self.facts = {
+            "service_cpus": list(self.cpus.service),
+            "other_cpus": list(self.cpus.others),
+            "data": self.data.facts,
+        }
 
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> NativeLoad:
-        live = self.environment.live
-        address = f"127.0.0.1:{self.environment.ports.generator}"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("K6_")}
-        process = Leashed(
+        status = f"127.0.0.1:{self.ports.generator}"
+        at = Addresses(self.service_url, str(paths.K6_SCRIPTS), str(summary), status)
+        command = load_command(stage, self.leashes.run_id, variables, self.live, at)
+        process = self.leashes.start(
             "k6",
-            [require_k6(), "run", "--quiet", "--no-usage-report", "--no-color", "--address", address]
-            + (live.arguments(stage, self.run_id) if live else [])
-            + [str(paths.K6_SCRIPTS / stage.load.script)],
-            run_id=self.run_id,
-            folder=self.folder,
-            cpus=self.cpus.others if self.cpus.pinned else (),
-            env={
-                **inherited,
-                **variables,
-                **(live.variables() if live else {}),
-                "LADDER_SUMMARY": str(summary),
-                "LADDER_BASE_URL": self.service_url,
-            },
-            cwd=paths.HOME,
+            [require_k6(), *command.arguments],
+            self.cpus.others if self.cpus.pinned else (),
+            command.variables,
+            _NOT_INHERITED_BY_K6,
         )
-        self.load = NativeLoad(process, f"http://{address}")
+        self.load = NativeLoad(process, f"http://{status}")
         return self.load
 
     def usage(self) -> Usage:
-        service = self.service.consumption()
-        upstream = self.upstream.consumption()
-        generator = self.load.process.consumption() if self.load else None
-        own = cpus_seconds(self.cpus.service) if self.cpus.pinned else None
-        others = cpus_seconds(self.cpus.others) if self.cpus.pinned else None
-        return Usage(
-            service_cpu_s=service.cpu_s,
-            service_rss_bytes=service.rss_bytes,
-            service_threads=service.threads,
-            service_pids=service.pids,
-            upstream_cpu_s=upstream.cpu_s,
-            generator_cpu_s=generator.cpu_s if generator else 0.0,
-            generator_rss_bytes=generator.rss_bytes if generator else 0,
-            throttled_s=None,  # affinity has no quota to throttle by
-            foreign_cpu_s=own[0] - service.cpu_s if own else None,
-            stolen_cpu_s=own[1] if own else None,
-            others_busy_s=sum(others) if others else None,
+        return usage_of(
+            self.service.consumption(),
+            self.upstream.consumption(),
+            self.load.process.consumption() if self.load else Consumption(),
             database_cpu_s=self.data.cpu_s(),
+            own_cpus=self.cpus.service if self.cpus.pinned else None,
+            other_cpus=self.cpus.others if self.cpus.pinned else None,
         )
 
     def activity(self) -> Activity | None:
@@ -146,9 +131,8 @@ class NativeEnvironment:
         self.ports = ports or Ports.from_env()
         self.data = data or paths.DATA
         self.live = LiveView.from_env()
-        self._started: list[Leashed] = []
+        # Data and processes in the order in which they were begun: they end in the opposite one.
         self._open = ExitStack()
-        self._stack: NativeStack | None = None
 
     def describe(self) -> dict[str, Any]:
         cpus = Cpus.split(1)
@@ -176,7 +160,7 @@ class NativeEnvironment:
 
     def prepare(self, stages: Sequence[ResolvedStage], on_progress: OnProgress) -> None:
         for stage in stages:
-            require_capacity(stage)
+            require_sockets(stage)
         prepare(stages, self.data, self.ports.postgres, on_progress)
 
     def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> NativeStack:
@@ -193,43 +177,26 @@ class NativeEnvironment:
         shutil.rmtree(multiprocess_folder, ignore_errors=True)
         multiprocess_folder.mkdir(parents=True)
 
+        leashes = Leashes(run_id, folder, self._open)
         command = upstream_command(stage, sys.executable, "127.0.0.1", self.ports.upstream)
-        upstream = self._start("upstream", command, run_id, folder, others, {})
+        upstream = leashes.start("upstream", command, others, {}, _NOT_INHERITED)
         upstream.wait_until(
             answers(f"http://127.0.0.1:{self.ports.upstream}/healthz"), "its first answer", 10
         )
-        service = self._start(
+        service = leashes.start(
             "service",
             service_command(stage, sys.executable, "127.0.0.1", self.ports.service),
-            run_id,
-            folder,
             cpus.service if cpus.pinned else (),
             {
                 **self.service_variables(stage, data),
                 **run_labels(stage, run_id),
                 "PROMETHEUS_MULTIPROC_DIR": str(multiprocess_folder),
             },
+            _NOT_INHERITED,
         )
         url = f"http://127.0.0.1:{self.ports.service}/healthz"
         service.wait_until(answers(url), "its first answer", start_deadline_s(stage))
-        self._stack = NativeStack(self, run_id, folder, cpus, upstream, service, data)
-        return self._stack
-
-    def _start(
-        self,
-        name: str,
-        command: Sequence[str],
-        run_id: str,
-        folder: Path,
-        cpus: Sequence[int],
-        env: Mapping[str, str],
-    ) -> Leashed:
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_INHERITED)}
-        process = Leashed(
-            name, command, run_id=run_id, folder=folder, cpus=cpus, env={**inherited, **env}, cwd=paths.HOME
-        )
-        self._started.append(process)
-        return process
+        return NativeStack(self.ports, self.live, leashes, cpus, upstream, service, data)
 
     def service_variables(self, stage: ResolvedStage, data: LiveData) -> dict[str, str]:
         """The ``API_*`` settings of the stage."""
@@ -240,10 +207,4 @@ class NativeEnvironment:
         }
 
     def down(self) -> None:
-        if self._stack and self._stack.load:
-            self._stack.load.stop()
-        for process in reversed(self._started):
-            process.stop()
-        self._started.clear()
-        self._stack = None
         self._open.close()

@@ -1,4 +1,4 @@
-"""A leashed process: started with its own log files, watched, ended with all it started."""
+"""Leashed processes: started with their own log files, watched, ended with all they started."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from vcpu_ladder import paths
+from vcpu_ladder.environments.consumption import Consumption
 from vcpu_ladder.errors import EnvironmentNotReady
 
 LEASH = Path(__file__).with_name("leash.py")
@@ -19,45 +22,13 @@ LEASH = Path(__file__).with_name("leash.py")
 RUN_TAG = "VCPU_LADDER_RUN"
 
 
-@dataclass(frozen=True)
-class Consumption:
-    """CPU seconds since start (ended children included), resident bytes, threads, and pids."""
-
-    cpu_s: float
-    rss_bytes: int
-    threads: int
-    pids: tuple[int, ...]
-
-
 class Leashed:
-    """One command under ``leash.py``. ``stdout`` and ``stderr`` go to ``folder/<name>.{out,err}``."""
+    """One command under ``leash.py``; ``log`` is its standard error."""
 
-    def __init__(
-        self,
-        name: str,
-        command: Sequence[str],
-        *,
-        run_id: str,
-        folder: Path,
-        cpus: Sequence[int],
-        env: Mapping[str, str],
-        cwd: Path,
-        grace_s: float = 2.0,
-    ) -> None:
+    def __init__(self, name: str, leash: subprocess.Popen[bytes], log: Path) -> None:
         self.name = name
-        folder.mkdir(parents=True, exist_ok=True)
-        self.stderr_path = folder / f"{name}.err"
-        with (folder / f"{name}.out").open("wb") as out, self.stderr_path.open("wb") as err:
-            self._leash = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(LEASH), "--cpus", ",".join(map(str, cpus))]
-                + ["--grace", str(grace_s), "--", *command],
-                stdin=subprocess.PIPE,
-                stdout=out,
-                stderr=err,
-                env={**env, RUN_TAG: f"{run_id} {_me()}"},
-                cwd=cwd,
-                start_new_session=True,  # a Ctrl-C in the terminal is the runner's to handle
-            )
+        self.stderr_path = log
+        self._leash = leash
         self._spent: dict[tuple[int, float], float] = {}
 
     def exit_code(self) -> int | None:
@@ -114,6 +85,44 @@ class Leashed:
                 return
             time.sleep(0.05)
         raise EnvironmentNotReady(f"{self.name}: {what} not reached in {deadline_s:g} s", self.tail())
+
+
+@dataclass(frozen=True)
+class Leashes:
+    """Starts the processes of one run. Each ends when ``until`` closes, the last one first."""
+
+    run_id: str
+    folder: Path
+    until: ExitStack
+
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        cpus: Sequence[int],
+        env: Mapping[str, str],
+        not_inherited: tuple[str, ...],
+    ) -> Leashed:
+        """The command from the checkout; its output goes to ``folder/<name>.{out,err}``.
+
+        It gets this process's variables, without those that begin with one of ``not_inherited``, and ``env``.
+        """
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(not_inherited)}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log = self.folder / f"{name}.err"
+        with (self.folder / f"{name}.out").open("wb") as out, log.open("wb") as err:
+            leash = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(LEASH), "--cpus", ",".join(map(str, cpus)), "--", *command],
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=err,
+                env={**inherited, **env, RUN_TAG: f"{self.run_id} {_me()}"},
+                cwd=paths.HOME,
+                start_new_session=True,  # a Ctrl-C in the terminal is the runner's to handle
+            )
+        process = Leashed(name, leash, log)
+        self.until.callback(process.stop)
+        return process
 
 
 def _me() -> str:
