@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from httpx import ConnectError, Request, Response
@@ -23,6 +23,8 @@ from vcpu_ladder.records.record import RunRecord
 from vcpu_ladder.records.store import MARKER, RECORD, load_records, unfinished
 from vcpu_ladder.run import recording
 from vcpu_ladder.run import stage as steps
+from vcpu_ladder.run.budget import COUNTERS, LIMITS
+from vcpu_ladder.run.counters import Counters, NotSettled
 from vcpu_ladder.run.drive import read_summary
 from vcpu_ladder.run.recording import Job
 from vcpu_ladder.run.stage import run_stage
@@ -113,11 +115,27 @@ def service(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return answers["drive"]()
 
     in_force = {"profile": {"p50_ms": 200, "p99_ms": 1000}, "requests": 0, "intended_ms": {"mean": 263.0}}
+    before = Counters({11: {"requests": 4.0}, 12: {"requests": 4.0}})
+    refused = {"too_many_clients": 3.0, "pool_timeouts": 0.0}
+    answers["after"] = Counters({11: {"requests": 14.0, **refused}, 12: {"requests": 13.0}})
+    answers["budget"] = iter([3.0, 45.5])
+
+    def one_worker(*_: Any) -> Any:
+        return {
+            "facts": {"cgroup": {**dict.fromkeys((*COUNTERS, *LIMITS)), "cpu_s": next(answers["budget"])}}
+        }
+
+    def settled(*_: Any, **__: Any) -> Counters:
+        if isinstance(answers["after"], Exception):
+            raise answers["after"]
+        return cast("Counters", answers["after"])
+
     monkeypatch.setattr(steps, "discover_workers", lambda *_: answers["workers"])
     monkeypatch.setattr(steps, "upstream_in_force", lambda *_: in_force)
-    monkeypatch.setattr(steps, "check_correctness", lambda *_: "")
-    monkeypatch.setattr(steps, "requests_by_worker", lambda *_: {11: 10.0, 12: 9.0})
-    monkeypatch.setattr(steps, "errors_by_cause", lambda *_: {"too_many_clients": 3, "pool_timeouts": 0})
+    monkeypatch.setattr(steps, "settled_upstream", lambda *_: in_force)
+    monkeypatch.setattr(steps, "check_correctness", lambda *_: ("", before))
+    monkeypatch.setattr(steps, "settled", settled)
+    monkeypatch.setattr(steps, "one_worker", one_worker)
     monkeypatch.setattr(steps, "drive", drive)
     monkeypatch.setattr(recording, "write_samples", lambda *_: None)
     monkeypatch.setattr(recording, "medians", lambda _: SOUND_SAMPLES)
@@ -146,6 +164,9 @@ def test_a_sound_run_is_recorded_with_all_that_was_seen(tmp_path: Path, service:
     assert record.machine["cpu_model"]
     assert record.source["packages"]["fastapi"]
     assert record.service_errors == {"too_many_clients": 3}
+    # From the settled reading after the check to the one after the load.
+    assert [worker["requests"] for worker in record.workers] == [10.0, 9.0]
+    assert record.budget["cpu_s"] == 42.5
     assert environment.downs == 1
     assert list(unfinished(tmp_path)) == []
 
@@ -207,6 +228,26 @@ def test_the_server_must_see_every_worker_and_nobody_else(
     record = go(tmp_path, environment)
     assert record.status == status
     assert ("pg_stat_activity shows" in (record.reason or "")) == (status == "unproven")
+
+
+@pytest.mark.parametrize(
+    ("ladder", "name", "status"), [("main", "v3", "invalid"), ("http-io", "async-sync", "ok")]
+)
+def test_a_worker_that_never_publishes_after_the_load_is_named_unless_failures_count(
+    tmp_path: Path, service: dict[str, Any], ladder: str, name: str, status: str
+) -> None:
+    resolved = stage(name, paths.LADDERS / f"{ladder}.toml")
+    service["workers"] = [worker(pid, resolved) for pid in (11, 12)][: int(resolved.knobs["workers"])]
+
+    def block() -> Any:
+        service["after"] = NotSettled("workers [11] have not published their counters for 45 s")
+        return figures(300.0)
+
+    service["drive"] = block
+    record = run_stage(Job(resolved, tmp_path, "c1", 2), FakeEnvironment(), Silent())
+    assert record.status == status
+    named = "after the load: workers [11] have not published" in (record.reason or "")
+    assert named == (status == "invalid")
 
 
 def test_a_worker_replaced_under_load_invalidates_the_run(tmp_path: Path, service: dict[str, Any]) -> None:
@@ -327,9 +368,10 @@ def test_a_recorded_k6_summary_is_read_whole() -> None:
     assert found.latency is not None
     assert found.latency.n == found.completed
     assert sum(one.n for one in found.latency_by_endpoint.values() if one) == found.completed
+    assert (found.started, found.finished, found.unanswered) == (8886, 8686, 0)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"schema": 2}', "[]"])
+@pytest.mark.parametrize("text", ["", "{}", '{"schema": 1}', '{"schema": 2}', "[]"])
 def test_a_k6_summary_of_another_shape_is_invalid(tmp_path: Path, text: str) -> None:
     path = tmp_path / "k6.json"
     path.write_text(text)

@@ -17,6 +17,7 @@ from vcpu_ladder.errors import RunInvalid, UsageError
 from vcpu_ladder.ladder.reader import load_ladder
 from vcpu_ladder.ladder.resolve import ResolvedStage, resolve, resolve_all
 from vcpu_ladder.run import correctness
+from vcpu_ladder.run.counters import Counters
 from vcpu_ladder.run.drive import load_variables
 
 STUDY_HEAD = HEAD.replace("shop.js", "study.js")
@@ -147,11 +148,15 @@ def test_a_study_that_answers_wrongly_or_too_soon_is_not_measured(
     monkeypatch.setattr(correctness, "request", answer)
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    monkeypatch.setattr(correctness, "worker_totals", lambda _: {"statements": 3.0})
+    counters = Counters({7: {"statements": 3.0}})
     resolved = sleeping(tmp_path, root)
+
+    def check() -> tuple[str, Counters]:
+        return correctness.check_correctness(resolved, "http://service", lambda: counters, lambda: 0)
+
     if message is None:
-        assert correctness.check_correctness(resolved, "http://service", lambda: 0) == body
+        assert check() == (body, counters)
         return
     with pytest.raises(RunInvalid) as refusal:
-        correctness.check_correctness(resolved, "http://service", lambda: 0)
+        check()
     assert message in refusal.value.what

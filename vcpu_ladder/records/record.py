@@ -1,7 +1,7 @@
 """The immutable record of one run, and its schema.
 
 Schema history: 1, the first; ``service_errors``, ``curves``, ``published_others`` and ``failures_count`` came
-later and are empty in older records.
+later and are empty in older records, as ``figures.started``, ``finished`` and ``unanswered``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,11 @@ class Latency(_Frozen):
 
 
 class Figures(_Frozen):
-    """What the load generator counted in the window. ``rps`` are successful requests a second."""
+    """What the load generator counted in the window. ``rps`` are successful requests a second.
+
+    Over the whole load, warm-up and drain included: the requests ``started``, those ``finished``, and of
+    these the ``unanswered``; None in records made before they were counted.
+    """
 
     rps: float
     measure_s: float
@@ -65,6 +69,9 @@ class Figures(_Frozen):
     failures: dict[str, int]
     latency: Latency | None
     latency_by_endpoint: dict[str, Latency | None]
+    started: int | None = None
+    finished: int | None = None
+    unanswered: int | None = None
 
 
 class LimitResult(_Frozen):

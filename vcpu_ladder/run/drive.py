@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from services.contract.endpoints import SHOP
-from vcpu_ladder.environments.base import Stack
+from vcpu_ladder.environments.base import Load, Stack
 from vcpu_ladder.errors import RunInvalid
+from vcpu_ladder.ladder.load import DRAIN_S
 from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.records.record import Figures, Latency
 from vcpu_ladder.run.expect_study import called_path
 from vcpu_ladder.run.sample import Sample, Sampler
 
-SUMMARY_SCHEMA = 1
+SUMMARY_SCHEMA = 2
 # k6's exit code when one of our validity thresholds was crossed: its summary is complete.
 _THRESHOLD_CROSSED = 99
-# Start-up and summary; the load itself has its own clock.
+# Start-up and summary; the load and its drain have their own clock.
 _SLACK_S = 30.0
 
 Progress = Callable[[str, float, float | None], None]  # phase, seconds left, live RPS
@@ -53,12 +54,13 @@ def drive(
     generator = stack.start_load(stage, {**load.variables(), **variables}, summary)
     started = time.monotonic()
     whole_s = load.warmup_s + load.measure_s
+    allowed_s = whole_s + DRAIN_S + _SLACK_S
 
     def phase() -> str:
         elapsed = time.monotonic() - started
         if elapsed < load.warmup_s:
             return "warm-up"
-        return "measure" if elapsed < whole_s else "after"
+        return "measure" if elapsed < whole_s else "drain"
 
     sampler = Sampler(stack, generator.stats_url, phase)
     sampler.samples = samples_out
@@ -66,8 +68,8 @@ def drive(
     try:
         while generator.exit_code() is None:
             elapsed = time.monotonic() - started
-            if elapsed > whole_s + _SLACK_S:
-                raise RunInvalid(f"k6 did not end within {whole_s + _SLACK_S:g} s")
+            if elapsed > allowed_s:
+                raise RunInvalid(f"k6 did not end within {allowed_s:g} s")
             ended = stack.died()
             if ended is not None:
                 raise RunInvalid(f"during {phase()}: {ended}")
@@ -77,13 +79,17 @@ def drive(
     finally:
         sampler.stop()
         generator.stop()
+    _require_success(generator, phase())
+    return read_summary(summary)
+
+
+def _require_success(generator: Load, phase: str) -> None:
     code = generator.exit_code()
     if code not in (0, _THRESHOLD_CROSSED):
         how = (
             f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
         )
-        raise RunInvalid(f"during {phase()}: k6 {how}", generator.tail())
-    return read_summary(summary)
+        raise RunInvalid(f"during {phase}: k6 {how}", generator.tail())
 
 
 def read_summary(path: Path) -> Figures:
@@ -104,6 +110,9 @@ def read_summary(path: Path) -> Figures:
             failures=raw["failures"],
             latency=_latency(raw["latency_all"]),
             latency_by_endpoint={name: _latency(one) for name, one in raw["latency"].items()},
+            started=raw["requests_started"],
+            finished=raw["requests_total"],
+            unanswered=raw["requests_unanswered"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunInvalid(f"{path}: no k6 summary in it: {error}") from None

@@ -17,7 +17,7 @@ from typing import Any
 
 from vcpu_ladder.environments.base import Activity, Stack, Usage
 from vcpu_ladder.environments.loopback import get_json
-from vcpu_ladder.run.correctness import worker_totals
+from vcpu_ladder.run.counters import worker_totals
 
 _EVERY_S = 1.0
 _TIMEOUT_S = 0.9
