@@ -160,3 +160,43 @@ def test_a_study_that_answers_wrongly_or_too_soon_is_not_measured(
     with pytest.raises(RunInvalid) as refusal:
         check()
     assert message in refusal.value.what
+
+
+@pytest.mark.parametrize(
+    ("after", "called", "message"),
+    [
+        ({"statements": 3.0}, 0, None),
+        ({"statements": 4.0}, 0, "0 SQL statements expected of 1 requests, 1 sent"),
+        ({"statements": 3.0}, 1, "0 upstream calls expected, the upstream saw 1"),
+        ({"statements": 3.0, "in_flight": 1.0}, 0, "1 requests are under way, and every one was answered"),
+        ({"statements": 3.0, "upstream_in_flight": 1.0}, 0, "1 requests are under way"),
+    ],
+)
+def test_what_the_check_brought_about_is_counted_exactly(
+    after: dict[str, float],
+    called: int,
+    message: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def answer(method: str, url: str, **_: Any) -> Response:
+        clock[0] += 1.01
+        return Response(200, text='{"wait_ms":1000}', request=Request(method, url))
+
+    clock = [100.0]
+    monkeypatch.setattr(correctness, "request", answer)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    readings = iter([Counters({7: {"statements": 3.0}}), Counters({7: after})])
+    calls = iter([5, 5 + called])
+
+    def check() -> tuple[str, Counters]:
+        resolved = sleeping(tmp_path, AWAITED)
+        return correctness.check_correctness(
+            resolved, "http://service", lambda: next(readings), lambda: next(calls)
+        )
+
+    if message is None:
+        assert check()[1] == Counters({7: after})
+        return
+    with pytest.raises(RunInvalid, match=message):
+        check()
