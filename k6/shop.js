@@ -92,6 +92,7 @@ export default function () {
   const request = nthRequest(exec.scenario.iterationInTest);
   // One name an endpoint: k6 would otherwise keep a metric series for every product id.
   const parameters = { timeout: `${config.timeoutS}s`, tags: { name: request.kind } };
+  measure.start();
   const response = request.body
     ? http.post(config.baseUrl + request.path, request.body, { ...JSON_BODY, ...parameters })
     : http.get(config.baseUrl + request.path, parameters);

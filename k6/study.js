@@ -16,6 +16,7 @@ const measure = new Measure(config, ENDPOINTS);
 const PARAMETERS = { timeout: `${config.timeoutS}s`, tags: { name: 'study' } };
 
 export default function () {
+  measure.start();
   const response = http.get(config.baseUrl + target.path, PARAMETERS);
   const statusOk = response.status === 200;
   // Every request is the same one and only reads: so is every right answer, byte for byte.

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.needs import closing_line
+
 _PROMETHEUS = tempfile.TemporaryDirectory(prefix="vcpu-ladder-test-", ignore_cleanup_errors=True)
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", _PROMETHEUS.name)
 
@@ -26,6 +28,16 @@ def every_cpu_again() -> Iterator[None]:
     yield
     if _CPUS is not None:
         os.sched_setaffinity(0, _CPUS)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """One closing line, after all else, on what was not tested, and what would have it tested."""
+    yield
+    skipped = terminalreporter.stats.get("skipped", [])
+    line = closing_line(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    if line:
+        terminalreporter.write_line(line, yellow=True)
 
 
 def pytest_unconfigure() -> None:

@@ -52,6 +52,7 @@ export function readConfig() {
     rampS: number('LADDER_RAMP_S', 0, model === 'closed' ? warmupS : 0),
     warmupS,
     measureS: number('LADDER_MEASURE_S', 0.5, 36000),
+    drainS: number('LADDER_DRAIN_S', 0, 60),
     timeoutS: number('LADDER_TIMEOUT_S', 1, 3600),
     seed: whole('LADDER_SEED', 0, 2 ** 31),
     summaryPath: required('LADDER_SUMMARY'),

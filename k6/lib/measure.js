@@ -12,7 +12,9 @@ export class Measure {
   constructor(config, endpoints) {
     this.config = config;
     this.endpoints = endpoints;
+    this.started = new Counter('ladder_requests_started');
     this.requests = new Counter('ladder_requests');
+    this.unanswered = new Counter('ladder_unanswered');
     this.completed = new Counter('ladder_completed');
     this.failed = new Counter('ladder_failed');
     this.wrong = new Counter('ladder_wrong_bodies');
@@ -27,11 +29,20 @@ export class Measure {
     }
   }
 
+  // Before a request is sent. Over the whole load, as `requests` and `unanswered`: what the service's workers
+  // began is held against them.
+  start() {
+    this.started.add(1);
+  }
+
   // `passed`: the status is the expected one and the body is right. Counters run from the start, so that
   // a live view can read them; the figures are the ones of the window.
   record(endpoint, response, statusOk, bodyOk) {
     const passed = statusOk && bodyOk;
     this.requests.add(1);
+    if (response.status === 0) {
+      this.unanswered.add(1);
+    }
     const at = Date.now() - exec.scenario.startTime;
     if (at < this.config.warmupS * 1000 || at >= (this.config.warmupS + this.config.measureS) * 1000) {
       return;
@@ -61,8 +72,9 @@ export const TREND_STATS = ['count', 'avg', 'min', 'p(50)', 'p(90)', 'p(95)', 'p
 
 export function scenarios(config) {
   const duration = `${config.warmupS + config.measureS}s`;
-  // Nothing is waited for after the window: what is still in flight belongs to no figure.
-  const common = { gracefulStop: '0s' };
+  // After the window nothing new is started. What is in flight may finish, for some seconds at most, so that
+  // requests can be counted on both sides to the last one; it belongs to no figure.
+  const common = { gracefulStop: `${config.drainS}s` };
   if (config.model === 'closed' && config.rampS > 0) {
     const steadyS = config.warmupS - config.rampS + config.measureS;
     const stages = [
@@ -127,10 +139,12 @@ export function summaryOf(data, config, endpoints) {
     latency[name] = trend(metrics, `ladder_latency_${name}`);
   }
   return {
-    schema: 1,
+    schema: 2,
     test_run_ms: data.state.testRunDurationMs,
     measure_s: config.measureS,
+    requests_started: count(metrics, 'ladder_requests_started'),
     requests_total: count(metrics, 'ladder_requests'),
+    requests_unanswered: count(metrics, 'ladder_unanswered'),
     completed: count(metrics, 'ladder_completed'),
     failed: count(metrics, 'ladder_failed'),
     wrong_bodies: count(metrics, 'ladder_wrong_bodies'),

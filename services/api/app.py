@@ -18,6 +18,7 @@ from services.api import metrics
 from services.api.db.choose import async_database, sync_database
 from services.api.effective import effective
 from services.api.errors import add_error_handlers
+from services.api.gauge_files import worker_gone
 from services.api.handlers import async_handlers, blocking, sync_handlers
 from services.api.handlers.session_dependency import DEPENDENCIES
 from services.api.handlers.shop import AsyncShop, SyncShop, worker_shop
@@ -57,13 +58,13 @@ def make_app(settings: Settings) -> FastAPI:
         if settings.word("handlers") == "async":
             async with _async_shop(settings, meter) as shop:
                 app.state.shop = shop
-                async with _published(meter, study, shop):
+                async with _published(app, meter, study):
                     yield
         else:
             with_shop = SyncShop(sync_database(settings, meter), SyncUpstream(settings, meter))
             with_shop.database.open()
             app.state.shop = with_shop
-            async with _published(meter, study, with_shop):
+            async with _published(app, meter, study):
                 yield
             with_shop.upstream.close()
             with_shop.database.close()
@@ -99,16 +100,17 @@ async def _async_shop(settings: Settings, meter: Meter) -> AsyncIterator[AsyncSh
 
 
 @asynccontextmanager
-async def _published(meter: Meter, study: Study | None, shop: SyncShop | AsyncShop) -> AsyncIterator[None]:
-    pool_state = (study and study.pool_state) or shop.database.pool_state
-    publisher = asyncio.create_task(metrics.publish_for_ever(meter, pool_state))
+async def _published(app: FastAPI, meter: Meter, study: Study | None) -> AsyncIterator[None]:
+    pool_state = (study and study.pool_state) or app.state.shop.database.pool_state
+    app.state.publisher = metrics.Publisher(meter, pool_state)
+    publishing = asyncio.create_task(app.state.publisher.publish_for_ever())
     try:
         yield
     finally:
-        publisher.cancel()
+        publishing.cancel()
         with suppress(asyncio.CancelledError):
-            await publisher
-        metrics.worker_gone(os.getpid())
+            await publishing
+        worker_gone(os.getpid())
 
 
 def _add_own_routes(app: FastAPI) -> None:
@@ -123,6 +125,7 @@ def _add_own_routes(app: FastAPI) -> None:
 
     @app.get("/metrics")
     async def read_metrics() -> Response:
+        app.state.publisher.publish()
         return Response(metrics.scrape(), media_type=CONTENT_TYPE_LATEST)
 
 

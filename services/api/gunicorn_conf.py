@@ -28,6 +28,6 @@ def post_worker_init(worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
-    from services.api.metrics import worker_gone
+    from services.api.gauge_files import worker_gone
 
     worker_gone(worker.pid)

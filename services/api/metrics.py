@@ -1,13 +1,13 @@
 """What a worker tells Prometheus: aggregated over all workers through the multiprocess files.
 
-Gauges are published twice a second, from plain counters, so that a request pays next to nothing.
+Gauges are published twice a second, at once by the worker that is asked for them, and within a probe of the
+loop's lag by the others, from plain counters: a request pays next to nothing.
 ``PROMETHEUS_MULTIPROC_DIR`` must be set and empty before this module is imported.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from prometheus_fastapi_instrumentator import Instrumentator
 
+from services.api.gauge_files import ask, asked_at_ns, forget_the_dead
 from services.api.meter import OWN_PATHS, ASGIApp, Receive, Scope, Send
 from services.api.threads import THREADS
 from services.contract.cgroup import Cgroup, read_cgroup
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
 PUBLISH_EVERY_S = 0.5
 LAG_PROBE_S = 0.05
 
-# ``liveall``: one value a worker, gone with it.
+# ``liveall``: one value a worker, gone with it. ``publications`` stands first in the workers' files, which
+# are read from their beginning, and is written last: who reads n of them reads all that the n-th published.
 _GAUGES = {
     name: Gauge(f"ladder_api_{name}", text, multiprocess_mode="liveall")
     for name, text in {
+        "publications": "Times that this worker has published these gauges",
         "requests": "Requests begun by this worker",
         "in_flight": "Requests in flight in this worker",
         "statements": "SQL statements sent by this worker",
@@ -109,7 +112,9 @@ def instrument(app: FastAPI, instrumentation: str) -> None:
 
 
 def scrape() -> bytes:
-    """All workers' metrics, in Prometheus' text format."""
+    """All workers' metrics as last published, in Prometheus' text format; the others publish soon after."""
+    ask()
+    forget_the_dead()
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     registry.register(CgroupCollector(read_cgroup()))
@@ -150,40 +155,47 @@ def show_run(labels: Mapping[str, str]) -> None:
         _RUN.labels(**labels).set(1)
 
 
-async def publish_for_ever(meter: Meter, pool_state: Callable[[], PoolState]) -> None:
-    """Measure the loop's lag and publish the gauges until cancelled."""
-    loop = asyncio.get_running_loop()
-    lag = cpu_s = 0.0
-    due = loop.time() + PUBLISH_EVERY_S
-    while True:
-        asleep = loop.time()
-        await asyncio.sleep(LAG_PROBE_S)
-        now = loop.time()
-        lag = max(lag, now - asleep - LAG_PROBE_S)
-        if now >= due:
-            _publish(meter, pool_state(), lag)
-            used_s = time.process_time()
-            _CPU.inc(used_s - cpu_s)
-            cpu_s = used_s
-            lag, due = 0.0, now + PUBLISH_EVERY_S
+class Publisher:
+    """Publishes one worker's gauges. Everything but the loop's lag may be published at any time."""
 
+    def __init__(self, meter: Meter, pool_state: Callable[[], PoolState]) -> None:
+        self._meter = meter
+        self._pool_state = pool_state
 
-def _publish(meter: Meter, pool: PoolState, lag: float) -> None:
-    threads = anyio.to_thread.current_default_thread_limiter().statistics()
-    for name, value in vars(meter).items():
-        _GAUGES[name].set(value)
-    _GAUGES["threads_total"].set(threads.total_tokens)
-    _GAUGES["threads_borrowed"].set(threads.borrowed_tokens)
-    _GAUGES["threads_waiting"].set(threads.tasks_waiting)
-    THREADS.look()
-    _GAUGES["threads_alive"].set(THREADS.alive)
-    _GAUGES["threads_created"].set(THREADS.created)
-    _GAUGES["pool_capacity"].set(pool.capacity)
-    _GAUGES["pool_checked_out"].set(pool.checked_out)
-    _GAUGES["loop_lag_seconds"].set(lag)
+    async def publish_for_ever(self) -> None:
+        """Measure the loop's lag and publish all gauges until cancelled."""
+        loop = asyncio.get_running_loop()
+        lag = cpu_s = 0.0
+        due = loop.time() + PUBLISH_EVERY_S
+        answered_ns = 0
+        while True:
+            asleep = loop.time()
+            await asyncio.sleep(LAG_PROBE_S)
+            now = loop.time()
+            lag = max(lag, now - asleep - LAG_PROBE_S)
+            if now >= due:
+                _GAUGES["loop_lag_seconds"].set(lag)
+                self.publish()
+                used_s = time.process_time()
+                _CPU.inc(used_s - cpu_s)
+                cpu_s = used_s
+                lag, due = 0.0, now + PUBLISH_EVERY_S
+            elif (asked_ns := asked_at_ns()) != answered_ns:
+                answered_ns = asked_ns
+                self.publish()
 
-
-def worker_gone(pid: int) -> None:
-    """Drop a dead worker's live gauges (gunicorn's ``child_exit``, and a worker's own shutdown)."""
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+    def publish(self) -> None:
+        """What is so now: the worker that answers ``/metrics`` shows no old figures of itself."""
+        pool = self._pool_state()
+        threads = anyio.to_thread.current_default_thread_limiter().statistics()
+        for name, value in vars(self._meter).items():
+            _GAUGES[name].set(value)
+        _GAUGES["threads_total"].set(threads.total_tokens)
+        _GAUGES["threads_borrowed"].set(threads.borrowed_tokens)
+        _GAUGES["threads_waiting"].set(threads.tasks_waiting)
+        THREADS.look()
+        _GAUGES["threads_alive"].set(THREADS.alive)
+        _GAUGES["threads_created"].set(THREADS.created)
+        _GAUGES["pool_capacity"].set(pool.capacity)
+        _GAUGES["pool_checked_out"].set(pool.checked_out)
+        _GAUGES["publications"].inc()

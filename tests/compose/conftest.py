@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.noise import noise_of_command
 from vcpu_ladder import paths
 from vcpu_ladder.environments.compose.container import Container, containers
 from vcpu_ladder.environments.compose.engine import Engine
@@ -21,8 +22,6 @@ from vcpu_ladder.environments.host import free_port
 
 PROJECT = "vcpu-ladder-test"
 SHORT = ["--warmup", "1s", "--measure", "4s", "--users", "20"]
-# What a busy machine does to a run.
-NOISE = {"CPU taken away", "other CPUs", "generator", "upstream", "samples"}
 # What Compose and the runner read of a checkout.
 CHECKOUT = (
     *("compose.yaml", ".dockerignore", "ladders", "k6", "postgres"),
@@ -76,16 +75,8 @@ class Stack:
         found = [json.loads(path.read_text()) for path in results.glob(f"{ladder}/**/record.json")]
         return sorted(found, key=lambda record: record["started_at"])
 
-    def went_well(self, done: subprocess.CompletedProcess[str]) -> None:
-        """A machine whose other programs took the CPU makes runs invalid, rightly; only that passes."""
-        failed = {
-            check["name"]
-            for ladder in ("main", "postgres", "budget")
-            for record in self.records(ladder)
-            for check in record["checks"]
-            if not check["ok"] and check["severity"] == "invalid"
-        }
-        assert done.returncode == 0 or (done.returncode == 4 and failed and failed <= NOISE), done.stderr
+    def noise_of(self, done: subprocess.CompletedProcess[str], ladder: str = "main") -> str:
+        return noise_of_command(done.returncode, self.records(ladder), done.stderr)
 
     def with_home(self, home: Path) -> Stack:
         return Stack(self.engine, home, {**self.env, "VCPU_LADDER_HOME": str(home)})

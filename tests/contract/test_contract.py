@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.contract.suite import EnvironmentContract
-from tests.unit.test_run_stage import FakeEnvironment, FakeStack
+from tests.fakes import FakeEnvironment, FakeStack
 from vcpu_ladder.environments.host import free_port
 from vcpu_ladder.environments.native import environment as native
 from vcpu_ladder.environments.native.environment import NativeEnvironment, NativeStack

@@ -25,6 +25,7 @@ from tests.e2e.test_native import PORTS
 from tests.e2e.test_postgres_runs import Bench
 from tests.e2e.test_postgres_seed import quiet
 from tests.e2e.test_postgres_server import reachable_folder
+from tests.needs import absent
 from vcpu_ladder import paths
 from vcpu_ladder.commands.guard import only_one
 from vcpu_ladder.environments.host import free_port
@@ -51,10 +52,9 @@ EMPTY = {
 def tool(name: str) -> str:
     found = shutil.which(name)
     if found is None:
-        absent = f"{name} is not on the PATH (Debian: packages prometheus, prometheus-postgres-exporter)"
         if os.environ.get("CI"):
-            pytest.fail(absent)
-        pytest.skip(absent)
+            pytest.fail(absent(name))
+        pytest.skip(absent(name))
     return found
 
 

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from tests.e2e.test_postgres_seed import PLAN, quiet, restored
-from tests.e2e.test_postgres_server import as_root, free_port, reachable_folder, wait_until
+from tests.e2e.test_postgres_server import free_port, reachable_folder, wait_until
+from tests.needs import SMALL_DISK, as_root
 from vcpu_ladder import paths
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.postgres import cluster, databases
@@ -105,7 +106,7 @@ def test_a_full_disk_is_told_and_nothing_half_made_is_used() -> None:
         disk.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", "size=420m,mode=711", "tmpfs", str(disk)]
         if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-            pytest.skip("this container may not mount a small disk")
+            pytest.skip(SMALL_DISK)
         ballast = disk / "ballast"
 
         def fill(progress: Preparing) -> None:

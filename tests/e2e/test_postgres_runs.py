@@ -21,10 +21,11 @@ from services.api.db.choose import async_database, sync_database
 from services.api.meter import Meter
 from services.api.settings import Settings
 from services.contract.knobs import KNOBS
-from tests.e2e.test_native import NOISE, PORTS
+from tests.e2e.test_native import PORTS
 from tests.e2e.test_postgres_seed import quiet
 from tests.e2e.test_postgres_server import free_port, reachable_folder
 from tests.factory import POSTGRES
+from tests.noise import failed_checks, noise_of, skip_if_noisy
 from vcpu_ladder import paths
 from vcpu_ladder.commands.guard import only_one
 from vcpu_ladder.environments.host import Ports
@@ -108,13 +109,15 @@ class Bench:
         ports = {name.lower().split("_")[0]: int(port) for name, port in PORTS.items()}
         ports["generator"] = ports.pop("k6")
         self.environment = NativeEnvironment(Ports(**ports, postgres=self.port), data)
+        self.runs = 0
 
-    def stage(self, name: str, users: int = 20, measure_s: float = 3.0) -> ResolvedStage:
+    def stage(self, name: str, users: int = 20, measure_s: float = 2.0) -> ResolvedStage:
         assert isinstance(self.ladder.load, ClosedLoad)
-        load = replace(self.ladder.load, users=users, warmup_s=1.0, measure_s=measure_s)
+        load = replace(self.ladder.load, users=users, warmup_s=0.5, measure_s=measure_s)
         return resolve(self.ladder, name, load)
 
     def run(self, stage: ResolvedStage, listener: Any = None) -> RunRecord:
+        self.runs += 1
         with only_one():
             self.environment.prepare([stage], quiet)
             return run_stage(Job(stage, self.results, "c1"), self.environment, listener or nobody)
@@ -126,29 +129,32 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield Bench(data, tmp_path_factory.mktemp("bench") / "results")
 
 
-def failed_checks(record: RunRecord) -> set[str]:
-    return {check.name for check in record.checks if not check.ok and check.severity == "invalid"}
-
-
 @pytest.mark.parametrize("name", DRIVERS)
 def test_every_driver_answers_alike_and_serves_a_short_load(bench: Bench, name: str) -> None:
     record = bench.run(bench.stage(name))
     # The correctness check came before the load, so a record with figures has passed it.
     assert record.figures is not None, record.reason
     assert record.figures.failures == dict.fromkeys(record.figures.failures, 0)
-    assert failed_checks(record) <= NOISE, record.reason
+    noise = noise_of(record)
+    assert record.figures.started == record.figures.finished
+    assert sum(worker["requests"] for worker in record.workers) == record.figures.started
     assert all(proof.holds for proof in record.proofs)
     if name != "psycopg-null":
         assert (record.samples["database_connections"] or 0) >= 1
         assert {proof.where for proof in record.proofs} >= {"pg_stat_activity"}
-    assert (record.samples["database_cpu_ratio"] or 0) > 0
+    used = record.samples["database_cpu_ratio"]
+    assert used is not None
+    # The kernel counts in hundredths of a second: ten requests a second may use none in one of them.
+    assert used > 0 or record.knobs["handlers"] == "blocking"
     assert record.environment["data"]["server"]["version"].startswith("18")
+    skip_if_noisy(noise)
 
 
 def test_writes_of_a_run_never_reach_the_next(bench: Bench) -> None:
     stage = bench.stage("pg")
     seeded = SCALE.rows["orders"]
-    bench.run(stage)
+    if not bench.runs:  # alone: else the last driver's run has written
+        bench.run(stage)
 
     def orders(url: str) -> tuple[Any, ...]:
         with session(url) as connection:
@@ -168,10 +174,10 @@ def test_too_many_clients_are_counted_and_survived_and_the_next_run_is_unaffecte
     assert record.figures is not None
     assert record.figures.completed > 0
     assert {kind for kind, count in record.figures.failures.items() if count} == {"503"}
-    assert not {"workers", "proofs", "connections"} & failed_checks(record), record.reason
+    assert not {"workers", "proofs", "connections", "requests counted"} & failed_checks(record).keys()
     after = bench.run(bench.stage("pool-5"))
     assert after.service_errors == {}
-    assert failed_checks(after) <= NOISE, after.reason
+    skip_if_noisy(noise_of(after))
 
 
 class _Killer:
@@ -201,19 +207,25 @@ class _Killer:
                 return
 
 
+@pytest.fixture(scope="module")
+def killable() -> Iterator[Path]:
+    """One cluster for all that kill its server: it is seeded once, and recovers each time."""
+    with reachable_folder() as home:
+        yield home
+
+
 @pytest.mark.parametrize("name", ["pg", "psycopg", "asyncpg", "asyncpg-sqlalchemy"])
 def test_a_server_killed_in_mid_run_is_recorded_and_the_service_recovers(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str
+    bench: Bench, killable: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    with reachable_folder() as home:
-        killer = _Killer(NativeServer.start(home, free_port()))
-        monkeypatch.setenv("DATABASE_URL", killer.server.url())
-        try:
-            record = bench.run(bench.stage(name, measure_s=10.0), killer)
-        finally:
-            if killer.thread.ident:
-                killer.thread.join()
-            killer.server.stop()
+    killer = _Killer(NativeServer.start(killable, free_port()))
+    monkeypatch.setenv("DATABASE_URL", killer.server.url())
+    try:
+        record = bench.run(bench.stage(name, measure_s=5.0), killer)
+    finally:
+        if killer.thread.ident:
+            killer.thread.join()
+        killer.server.stop()
     assert record.status == "invalid"
     assert "the database server ended sessions" in (record.reason or "")
     assert record.environment["database_server"] == f"127.0.0.1:{killer.server.port}"
@@ -221,9 +233,9 @@ def test_a_server_killed_in_mid_run_is_recorded_and_the_service_recovers(
     assert {kind for kind, count in record.figures.failures.items() if count} <= {"503"}
     if name != "psycopg":  # whose pool lets requests wait while it connects again
         assert record.service_errors["database_unavailable"] > 0, record.reason
-    assert not {"workers", "proofs"} & failed_checks(record), record.reason
+    assert not {"workers", "proofs", "requests counted"} & failed_checks(record).keys(), record.reason
     rates = (bench.results / "postgres" / name / record.run_id / "samples.csv").read_text().splitlines()
-    assert len(rates) > 8
+    assert len(rates) > 5
     password = str(killer.server.url()).split(":")[2].partition("@")[0]
     assert password not in record.model_dump_json()
 

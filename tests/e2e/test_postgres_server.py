@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.needs import as_root, with_program
 from vcpu_ladder import paths
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.postgres import cluster
@@ -25,8 +26,6 @@ from vcpu_ladder.postgres.connect import connect, one, session
 from vcpu_ladder.postgres.server import ExternalServer, NativeServer, describe
 
 pytestmark = pytest.mark.e2e
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes users and mounts")
 
 
 @contextmanager
@@ -118,7 +117,7 @@ def test_root_runs_it_as_an_unprivileged_user(server: NativeServer) -> None:
 
 
 @as_root
-@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
+@with_program("setpriv")
 def test_an_ordinary_user_runs_it_as_themselves() -> None:
     # The interpreter may be in root's home: the capability lets the user read it there, and nothing more.
     user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_native import NOISE, PORTS
-from tests.e2e.test_postgres_runs import failed_checks
+from tests.e2e.test_native import PORTS
 from tests.e2e.test_postgres_seed import quiet
 from tests.e2e.test_postgres_server import free_port, reachable_folder
+from tests.noise import failed_checks, noise_of, skip_if_noisy
 from tests.waiting import LOOP_CLOCK_MS
 from vcpu_ladder import paths
 from vcpu_ladder.commands.guard import only_one
@@ -31,6 +31,15 @@ from vcpu_ladder.run.stage import run_stage
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 SCALE = Scale(0.002)
+# What the committed ladders show with sixteen workers, which take half a minute to start on one CPU.
+MORE = {
+    "sleep": """
+[stages.sync-mix-w4]
+parent = "sync-w4"
+change = { endpoint = "/sync_endpoint_mix_processing" }
+why = "test"
+"""
+}
 
 
 class Bench:
@@ -46,9 +55,12 @@ class Bench:
     def run(self, name: str, monkeypatch: pytest.MonkeyPatch, spoil: str = "") -> RunRecord:
         """``spoil`` is appended to the body that the load shall expect."""
         ladder_name, _, stage_id = name.partition("/")
-        ladder = replace(load_ladder(paths.LADDERS / f"{ladder_name}.toml"), scale=SCALE)
+        path = self.results / f"{ladder_name}.toml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text((paths.LADDERS / path.name).read_text() + MORE.get(ladder_name, ""))
+        ladder = replace(load_ladder(path), scale=SCALE)
         assert isinstance(ladder.load, ClosedLoad)
-        load = replace(ladder.load, users=20, ramp_s=0.5, warmup_s=1.5, measure_s=3.0)
+        load = replace(ladder.load, users=20, ramp_s=0.5, warmup_s=1.0, measure_s=2.0)
         stage = resolve(ladder, stage_id, load)
         told = load_variables
 
@@ -68,15 +80,20 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield Bench(data, tmp_path_factory.mktemp("studies") / "results")
 
 
-def served_well(record: RunRecord) -> bool:
-    """The correctness check came before the load, so a record with figures has passed it."""
+def noise_of_served(record: RunRecord) -> str:
+    """What noise did to a run that served all its requests well.
+
+    The correctness check came before the load, so a record with figures has passed it.
+    """
     assert record.figures is not None, record.reason
     assert record.figures.failures == dict.fromkeys(record.figures.failures, 0)
     assert record.figures.wrong_bodies == 0
-    assert failed_checks(record) <= NOISE, record.reason
+    assert record.figures.started == record.figures.finished
+    assert sum(worker["requests"] for worker in record.workers) == record.figures.started
     assert all(proof.holds for proof in record.proofs)
     assert list(record.figures.latency_by_endpoint) == ["study"]
-    return record.figures.completed > 0
+    assert record.figures.completed > 0
+    return noise_of(record)
 
 
 @pytest.mark.parametrize("stage", ["async-w1", "sync-w1"])
@@ -84,27 +101,29 @@ def test_a_sleep_stage_serves_what_littles_law_allows(
     bench: Bench, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = bench.run(f"sleep/{stage}", monkeypatch)
-    assert served_well(record)
+    noise = noise_of_served(record)
     # 20 users, one second each: more than 20 a second would be a wait that is none.
     assert record.figures is not None
     assert record.figures.completed <= 20 * (record.figures.measure_s + 1)
     assert record.figures.latency is not None
     assert record.figures.latency.min_ms >= 1000 - LOOP_CLOCK_MS
+    skip_if_noisy(noise)
 
 
 def test_select_answers_alike_behind_def_and_async_def(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    for stage in ("sync", "async"):
-        assert served_well(bench.run(f"select/{stage}", monkeypatch))
+    noises = [noise_of_served(bench.run(f"select/{stage}", monkeypatch)) for stage in ("sync", "async")]
     assert bench.bodies["select/sync"] == bench.bodies["select/async"]
+    skip_if_noisy("; ".join(filter(None, noises)))
 
 
 def test_simulation_answers_alike_in_its_three_forms(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = [f"simulation/{form}-w1-fib15" for form in ("sync", "async", "to-thread")]
-    for stage in stages:
-        record = bench.run(stage, monkeypatch)
-        assert served_well(record)
+    records = [bench.run(stage, monkeypatch) for stage in stages]
+    noises = [noise_of_served(record) for record in records]
+    for record in records:
         assert (record.samples["pool_capacity"], record.knobs["pool_size"]) == (10, 10)
     assert len({bench.bodies[stage] for stage in stages}) == 1
+    skip_if_noisy("; ".join(filter(None, noises)))
 
 
 def test_an_answer_that_differs_under_load_invalidates_the_run(

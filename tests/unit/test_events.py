@@ -11,7 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.factory import figures, record, stage
-from tests.unit.test_run_stage import FakeEnvironment, service
+from tests.fakes import FakeEnvironment
 from vcpu_ladder.commands.app import app
 from vcpu_ladder.commands.progress import Progress
 from vcpu_ladder.errors import UsageError
@@ -32,8 +32,6 @@ from vcpu_ladder.records.events import (
 from vcpu_ladder.run.climb import climb
 from vcpu_ladder.run.plan import interleaved
 from vcpu_ladder.run.validity import CHECKS
-
-__all__ = ["service"]  # the fixture of the seven steps
 
 RUN: dict[str, Any] = {"stage": "main/v2", "run_id": "r1", "repeat": 0}
 EVERY: list[Event] = [

@@ -11,7 +11,8 @@ from tests.factory import POSTGRES, figures, stage
 from vcpu_ladder import paths
 from vcpu_ladder.ladder.load import ClosedLoad
 from vcpu_ladder.records.limits import LIMITS, Observed, find_limit
-from vcpu_ladder.run.validity import CHECKS, STILL_BUSY, Evidence, judge
+from vcpu_ladder.run.evidence import Evidence
+from vcpu_ladder.run.validity import CHECKS, STILL_BUSY, judge
 
 SOUND: dict[str, Any] = {
     "generator_cpu_ratio": 0.3,
@@ -53,6 +54,7 @@ UNSOUND: dict[str, dict[str, Any]] = {
     "errors": {"figures": figures(300, failed=200)},
     "bodies": {"figures": figures(300, wrong_bodies=1)},
     "dropped": {"figures": figures(300, dropped=1)},
+    "requests counted": {"figures": figures(300, started=9200, finished=9100, unanswered=50)},
     "generator": {"medians": {"generator_cpu_ratio": 0.95}},
     "workers": {"workers_after": [1, 3]},
     "proofs": {"proofs_after": "threads: expected 40, the worker shows 1"},
@@ -98,6 +100,35 @@ def test_what_was_never_measured_does_not_pass(column: str) -> None:
     failed = [result for result in judge(evidence(medians={column: None})) if not result.ok]
     assert len(failed) == 1
     assert failed[0].severity == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("began", "counted", "ok"),
+    [
+        (9000, (9000, 9000, 0), True),
+        (8999, (9000, 9000, 0), False),
+        (9001, (9000, 9000, 0), False),
+        (9000, (9200, 9000, 0), True),  # k6 gave 200 up: they may have reached a worker or not
+        (9200, (9200, 9000, 0), True),
+        (8999, (9200, 9000, 0), False),
+        (9201, (9200, 9000, 0), False),
+        (8990, (9000, 9000, 10), True),  # ten refused connections
+        (8989, (9000, 9000, 10), False),
+        (1, (None, None, None), True),  # a record from before they were counted
+    ],
+)
+def test_the_workers_began_as_many_requests_as_k6_sent(
+    began: float, counted: tuple[int | None, ...], ok: bool
+) -> None:
+    started, finished, unanswered = counted
+    told = figures(started=started, finished=finished, unanswered=unanswered)
+    run = evidence(figures=told, worker_requests=[began // 2, began - began // 2])
+    (found,) = (result for result in judge(run) if result.name == "requests counted")
+    assert found.ok is ok
+    # What another check speaks of is not said twice: a replaced worker's count is gone with it.
+    for other in (replace(run, workers_after=[1, 3]), replace(run, worker_requests=[])):
+        (found,) = (result for result in judge(other) if result.name == "requests counted")
+        assert found.ok
 
 
 SLEEP = paths.LADDERS / "sleep.toml"

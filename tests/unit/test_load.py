@@ -53,6 +53,7 @@ def test_each_model_is_a_type_with_its_own_fields_and_variables(tmp_path: Path) 
         script="shop.js", warmup_s=1, measure_s=2, timeout_s=60, seed=1, users=10, ramp_s=1
     )
     common = {"LADDER_WARMUP_S": "1", "LADDER_MEASURE_S": "2", "LADDER_TIMEOUT_S": "60", "LADDER_SEED": "1"}
+    common["LADDER_DRAIN_S"] = "5"
     assert opened.variables() == common | {
         "LADDER_MODEL": "open",
         "LADDER_RATE": "50",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_run_stage import FakeEnvironment
+from tests.fakes import FakeEnvironment
 from vcpu_ladder import paths
 from vcpu_ladder.environments import registry
 from vcpu_ladder.environments.compose.engine import Engine
@@ -18,7 +18,7 @@ from vcpu_ladder.errors import EnvironmentNotReady, UsageError
 FAKE_FOR_NO_ENGINE = "fake, of a test, for the docker command is not installed"
 # What a new environment needs to write anywhere: before the commands are imported, as here.
 ONE_ENTRY = """
-from tests.unit.test_run_stage import FakeEnvironment
+from tests.fakes import FakeEnvironment
 from vcpu_ladder.environments.registry import ENVIRONMENTS, Entry, Found
 
 ENVIRONMENTS.insert(0, Entry("fake", lambda: Found("fake", "fake, of a test", FakeEnvironment)))

@@ -3,185 +3,30 @@
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from httpx import ConnectError, Request, Response
+from httpx import ConnectError
 
 from services.contract.knobs import KNOBS
 from tests.factory import figures, stage
+from tests.fakes import FakeEnvironment, go, worker
 from vcpu_ladder import paths
 from vcpu_ladder.commands import guard
-from vcpu_ladder.environments.base import Activity, Load, Usage
+from vcpu_ladder.environments.base import Activity
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted, RunInvalid
-from vcpu_ladder.ladder.resolve import ResolvedStage
-from vcpu_ladder.postgres.steps import OnProgress
 from vcpu_ladder.records.events import nobody
 from vcpu_ladder.records.record import RunRecord
 from vcpu_ladder.records.store import MARKER, RECORD, load_records, unfinished
-from vcpu_ladder.run import recording
 from vcpu_ladder.run import stage as steps
+from vcpu_ladder.run.counters import NotSettled
 from vcpu_ladder.run.drive import read_summary
 from vcpu_ladder.run.recording import Job
 from vcpu_ladder.run.stage import run_stage
 
 RECORDED_K6 = Path(__file__).parents[1] / "golden" / "k6-summary.json"
-
-
-class FakeLoad:
-    """Ends when it has been asked a few times, or is stopped."""
-
-    def __init__(self, summary: Path, stats_url: str) -> None:
-        self.stats_url = stats_url
-        self._summary = summary
-        self._asked = 0
-        self._code: int | None = None
-
-    def exit_code(self) -> int | None:
-        self._asked += 1
-        if self._code is None and self._asked > 3:
-            self._summary.write_text('{"completed": 1}')
-            self._code = 0
-        return self._code
-
-    def tail(self) -> str:
-        return "its last words"
-
-    def stop(self) -> None:
-        self._code = -15
-
-
-class FakeStack:
-    """Consumes a second with each look. After ``down`` it fails whoever asks it anything."""
-
-    service_cpus = generator_cpus = 1
-
-    def __init__(self, environment: FakeEnvironment) -> None:
-        self.ended: str | None = None
-        self._environment = environment
-        self._looks = 0
-        self.service_url, self.upstream_url, self._stats_url = environment.urls
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        self._environment.must_be_up()
-        return {"data": {"database": "fake"}, "service_cpus": [1], "other_cpus": [0]}
-
-    def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> Load:
-        self._environment.must_be_up()
-        return FakeLoad(summary, self._stats_url)
-
-    def usage(self) -> Usage:
-        self._environment.must_be_up()
-        self._looks += 1
-        cpu_s, pids = float(self._looks), tuple(self._environment.pids)
-        return Usage(cpu_s, 0, 1, pids, cpu_s, 0.0, 0, None, None, None, None)
-
-    def activity(self) -> Activity | None:
-        self._environment.must_be_up()
-        return self._environment.connections
-
-    def died(self) -> str | None:
-        self._environment.must_be_up()
-        return self.ended
-
-
-class FakeEnvironment:
-    """Fails whoever asks it anything between ``down`` and the next ``check_ready``."""
-
-    kind = "fake"
-
-    def __init__(self, ready: Exception | None = None, up: Exception | None = None) -> None:
-        self._ready, self._up = ready, up
-        self._is_down = False
-        self._bound: list[socket.socket] = []
-        self.downs = 0
-        self.connections: Activity | None = None
-        self.pids = [11, 12]
-
-    def must_be_up(self) -> None:
-        assert not self._is_down, "asked after down"
-
-    @property
-    def urls(self) -> list[str]:
-        return [f"http://127.0.0.1:{one.getsockname()[1]}" for one in self._bound]
-
-    def describe(self) -> dict[str, Any]:
-        self.must_be_up()
-        return {"kind": self.kind, "pinned": True, "budget": "affinity"}
-
-    def check_ready(self) -> None:
-        if self._ready:
-            raise self._ready
-        self._is_down = False
-
-    def prepare(self, stages: Sequence[ResolvedStage], on_progress: OnProgress) -> None: ...
-
-    def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> FakeStack:
-        if self._up:
-            raise self._up
-        self._bound = [socket.socket() for _ in range(3)]  # nobody listens: who connects is refused at once
-        for one in self._bound:
-            one.bind(("127.0.0.1", 0))
-        return FakeStack(self)
-
-    def down(self) -> None:
-        self.downs += 1
-        self._is_down = True
-        for one in self._bound:
-            one.close()
-
-
-SOUND_SAMPLES = {
-    "service_cpu_ratio": 0.98,
-    "generator_cpu_ratio": 0.3,
-    "mock_timer_error_p99_ms": 2.0,
-    "samples": 30.0,
-}
-
-
-def worker(pid: int, resolved: ResolvedStage, **wrong: Any) -> dict[str, Any]:
-    proofs = {
-        knob.proof.key: knob.proof.expected(resolved.knobs)
-        for knob in KNOBS.values()
-        if knob.proof.where == "worker"
-    }
-    return {"pid": pid, "parent_pid": 1, "proofs": {**proofs, **wrong}, "facts": {"python": "3"}}
-
-
-@pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A sound two-worker service; tests change what it answers through this dict."""
-    resolved = stage("v3")
-    answers: dict[str, Any] = {
-        "workers": [worker(11, resolved), worker(12, resolved)],
-        "drive": lambda: figures(300.0),
-        "driven": 0,
-    }
-
-    def drive(*arguments: Any) -> Any:
-        answers["driven"] += 1
-        arguments[-1].append({"phase": "measure", "rps": 300.0})
-        return answers["drive"]()
-
-    in_force = {"profile": {"p50_ms": 200, "p99_ms": 1000}, "requests": 0, "intended_ms": {"mean": 263.0}}
-    monkeypatch.setattr(steps, "discover_workers", lambda *_: answers["workers"])
-    monkeypatch.setattr(steps, "upstream_in_force", lambda *_: in_force)
-    monkeypatch.setattr(steps, "check_correctness", lambda *_: "")
-    monkeypatch.setattr(steps, "requests_by_worker", lambda *_: {11: 10.0, 12: 9.0})
-    monkeypatch.setattr(steps, "errors_by_cause", lambda *_: {"too_many_clients": 3, "pool_timeouts": 0})
-    monkeypatch.setattr(steps, "drive", drive)
-    monkeypatch.setattr(recording, "write_samples", lambda *_: None)
-    monkeypatch.setattr(recording, "medians", lambda _: SOUND_SAMPLES)
-    monkeypatch.setattr(steps, "request", lambda method, url: Response(200, request=Request(method, url)))
-    return answers
-
-
-def go(tmp_path: Path, environment: FakeEnvironment, name: str = "v3") -> RunRecord:
-    return run_stage(Job(stage(name), tmp_path, "c1", 2), environment, nobody)
 
 
 def only_record(results: Path) -> RunRecord:
@@ -201,6 +46,9 @@ def test_a_sound_run_is_recorded_with_all_that_was_seen(tmp_path: Path, service:
     assert record.machine["cpu_model"]
     assert record.source["packages"]["fastapi"]
     assert record.service_errors == {"too_many_clients": 3}
+    # From the settled reading after the check to the one after the load.
+    assert [worker["requests"] for worker in record.workers] == [10.0, 9.0]
+    assert record.budget["cpu_s"] == 42.5
     assert environment.downs == 1
     assert list(unfinished(tmp_path)) == []
 
@@ -262,6 +110,26 @@ def test_the_server_must_see_every_worker_and_nobody_else(
     record = go(tmp_path, environment)
     assert record.status == status
     assert ("pg_stat_activity shows" in (record.reason or "")) == (status == "unproven")
+
+
+@pytest.mark.parametrize(
+    ("ladder", "name", "status"), [("main", "v3", "invalid"), ("http-io", "async-sync", "ok")]
+)
+def test_a_worker_that_never_publishes_after_the_load_is_named_unless_failures_count(
+    tmp_path: Path, service: dict[str, Any], ladder: str, name: str, status: str
+) -> None:
+    resolved = stage(name, paths.LADDERS / f"{ladder}.toml")
+    service["workers"] = [worker(pid, resolved) for pid in (11, 12)][: int(resolved.knobs["workers"])]
+
+    def block() -> Any:
+        service["after"] = NotSettled("workers [11] have not published their counters for 45 s")
+        return figures(300.0)
+
+    service["drive"] = block
+    record = run_stage(Job(resolved, tmp_path, "c1", 2), FakeEnvironment(), nobody)
+    assert record.status == status
+    named = "after the load: workers [11] have not published" in (record.reason or "")
+    assert named == (status == "invalid")
 
 
 def test_a_worker_replaced_under_load_invalidates_the_run(tmp_path: Path, service: dict[str, Any]) -> None:
@@ -382,9 +250,10 @@ def test_a_recorded_k6_summary_is_read_whole() -> None:
     assert found.latency is not None
     assert found.latency.n == found.completed
     assert sum(one.n for one in found.latency_by_endpoint.values() if one) == found.completed
+    assert (found.started, found.finished, found.unanswered) == (8886, 8686, 0)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"schema": 2}', "[]"])
+@pytest.mark.parametrize("text", ["", "{}", '{"schema": 1}', '{"schema": 2}', "[]"])
 def test_a_k6_summary_of_another_shape_is_invalid(tmp_path: Path, text: str) -> None:
     path = tmp_path / "k6.json"
     path.write_text(text)

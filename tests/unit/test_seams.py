@@ -12,23 +12,22 @@ from typing import Any
 import pytest
 
 from tests.factory import record, stage
-from tests.unit.test_run_stage import FakeEnvironment, go, service
+from tests.fakes import FakeEnvironment, go
 from vcpu_ladder import paths
 from vcpu_ladder.environments.base import Usage
 from vcpu_ladder.records.events import Event, Sampled
 from vcpu_ladder.records.store import run_folder, save
 from vcpu_ladder.run import validity
 from vcpu_ladder.run.columns import COLUMNS, Column, Reading, Tick
+from vcpu_ladder.run.counters import Counters
 from vcpu_ladder.run.recording import Job, begin
 from vcpu_ladder.run.sample import medians, sample_of, write_samples
 from vcpu_ladder.run.validity import Check
 
-__all__ = ["service"]  # the fixture of the seven steps
-
 USAGE = Usage(1.0, 10, 3, (7,), 0.1, 0.2, 20, None, None, None, None)
 
 
-def tick(workers: dict[str, list[float]] | None = None) -> Tick:
+def tick(workers: Counters | None = None) -> Tick:
     before = Reading(10.0, USAGE, 100.0, workers, None, None)
     return Tick(before, replace(before, at=12.0, sent=700.0), service_cpus=1, generator_cpus=1)
 
@@ -51,7 +50,11 @@ def test_a_new_sample_column_is_one_entry(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_workers_values_become_one_by_the_columns_own_rule() -> None:
-    sample = sample_of(tick({"in_flight": [3.0, 4.0], "loop_lag_seconds": [0.002, 0.2]}), 2.0, "measure")
+    of_two = {
+        7: {"in_flight": 3.0, "loop_lag_seconds": 0.002},
+        8: {"in_flight": 4.0, "loop_lag_seconds": 0.2},
+    }
+    sample = sample_of(tick(Counters(of_two)), 2.0, "measure")
     assert sample["in_flight"] == 7.0
     # The worst worker's: sixteen punctual loops are not one that is late.
     assert sample["loop_lag_ms"] == pytest.approx(200.0)

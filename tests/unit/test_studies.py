@@ -17,6 +17,7 @@ from vcpu_ladder.errors import RunInvalid, UsageError
 from vcpu_ladder.ladder.reader import load_ladder
 from vcpu_ladder.ladder.resolve import ResolvedStage, resolve, resolve_all
 from vcpu_ladder.run import correctness
+from vcpu_ladder.run.counters import Counters
 from vcpu_ladder.run.drive import load_variables
 
 STUDY_HEAD = HEAD.replace("shop.js", "study.js")
@@ -147,11 +148,55 @@ def test_a_study_that_answers_wrongly_or_too_soon_is_not_measured(
     monkeypatch.setattr(correctness, "request", answer)
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    monkeypatch.setattr(correctness, "worker_totals", lambda _: {"statements": 3.0})
+    counters = Counters({7: {"statements": 3.0}})
     resolved = sleeping(tmp_path, root)
+
+    def check() -> tuple[str, Counters]:
+        return correctness.check_correctness(resolved, "http://service", lambda: counters, lambda: 0)
+
     if message is None:
-        assert correctness.check_correctness(resolved, "http://service", lambda: 0) == body
+        assert check() == (body, counters)
         return
     with pytest.raises(RunInvalid) as refusal:
-        correctness.check_correctness(resolved, "http://service", lambda: 0)
+        check()
     assert message in refusal.value.what
+
+
+@pytest.mark.parametrize(
+    ("after", "called", "message"),
+    [
+        ({"statements": 3.0}, 0, None),
+        ({"statements": 4.0}, 0, "0 SQL statements expected of 1 requests, 1 sent"),
+        ({"statements": 3.0}, 1, "0 upstream calls expected, the upstream saw 1"),
+        ({"statements": 3.0, "in_flight": 1.0}, 0, "1 requests are under way, and every one was answered"),
+        ({"statements": 3.0, "upstream_in_flight": 1.0}, 0, "1 requests are under way"),
+    ],
+)
+def test_what_the_check_brought_about_is_counted_exactly(
+    after: dict[str, float],
+    called: int,
+    message: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def answer(method: str, url: str, **_: Any) -> Response:
+        clock[0] += 1.01
+        return Response(200, text='{"wait_ms":1000}', request=Request(method, url))
+
+    clock = [100.0]
+    monkeypatch.setattr(correctness, "request", answer)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    readings = iter([Counters({7: {"statements": 3.0}}), Counters({7: after})])
+    calls = iter([5, 5 + called])
+
+    def check() -> tuple[str, Counters]:
+        resolved = sleeping(tmp_path, AWAITED)
+        return correctness.check_correctness(
+            resolved, "http://service", lambda: next(readings), lambda: next(calls)
+        )
+
+    if message is None:
+        assert check()[1] == Counters({7: after})
+        return
+    with pytest.raises(RunInvalid, match=message):
+        check()

@@ -14,6 +14,9 @@ from vcpu_ladder.records.load import ClosedRecorded, OpenRecorded
 
 # Calls the one path of a published study; every other script calls the shop.
 STUDY_SCRIPT = "study.js"
+# How long requests in flight at the end of the window may take to finish: enough for all of them in most
+# stages, and little beside the minute that a request may wait in a stage that blocks.
+DRAIN_S = 5.0
 
 # What two comparable runs of a load may differ in: repeats vary the seed, searches the rate.
 PARAMETERS = ("seed", "rate_rps")
@@ -63,6 +66,7 @@ class _Load:
             **self._own_variables(),
             "LADDER_WARMUP_S": f"{self.warmup_s:g}",
             "LADDER_MEASURE_S": f"{self.measure_s:g}",
+            "LADDER_DRAIN_S": f"{DRAIN_S:g}",
             "LADDER_TIMEOUT_S": f"{self.timeout_s:g}",
             "LADDER_SEED": str(self.seed),
         }

@@ -56,7 +56,11 @@ class Latency(_Frozen):
 
 
 class Figures(_Frozen):
-    """What the load generator counted in the window. ``rps`` are successful requests a second."""
+    """What the load generator counted in the window. ``rps`` are successful requests a second.
+
+    Over the whole load, warm-up and drain included: the requests ``started``, those ``finished``, and of
+    these the ``unanswered``; None in records made before they were counted.
+    """
 
     rps: Amount
     measure_s: Annotated[float, Field(ge=0.001)]
@@ -68,6 +72,9 @@ class Figures(_Frozen):
     failures: dict[str, Count]
     latency: Latency | None
     latency_by_endpoint: dict[str, Latency | None]
+    started: int | None = None
+    finished: int | None = None
+    unanswered: int | None = None
 
 
 class LimitResult(_Frozen):

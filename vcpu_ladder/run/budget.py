@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_COUNTERS = ("periods", "throttled_periods", "throttled_s", "cpu_s", "oom_kills")
-_LIMITS = ("version", "quota_s", "period_s", "memory_limit_bytes")
+COUNTERS = ("periods", "throttled_periods", "throttled_s", "cpu_s", "oom_kills")
+LIMITS = ("version", "quota_s", "period_s", "memory_limit_bytes")
 
 
 def spent(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Limits, and counters' growth from the proofs before the load to those after it.
+    """Limits, and counters' growth from before the load to after it, each read when nothing was under way.
 
     Of workers' ``/effective``; all of them share one cgroup, and any one speaks for it. Empty where the
     service has no cgroup of its own, or nobody answered after the load.
@@ -20,10 +20,10 @@ def spent(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]
         return {}
     grown = {
         name: round(last[name] - first[name], 6)
-        for name in _COUNTERS
+        for name in COUNTERS
         if first[name] is not None and last[name] is not None
     }
-    return {**{name: last[name] for name in _LIMITS}, **grown}
+    return {**{name: last[name] for name in LIMITS}, **grown}
 
 
 def _cgroup(workers: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vcpu_ladder.environments.base import Activity, Usage
+from vcpu_ladder.run.counters import Counters
 
 Merge = Callable[[Sequence[float]], float]
 
@@ -20,14 +21,14 @@ Merge = Callable[[Sequence[float]], float]
 class Reading:
     """Everything that was asked at one moment. ``at`` is monotonic, in seconds; what did not answer is None.
 
-    ``workers`` is {gauge: its value in each worker}; ``mock`` the upstream's ``/stats``; ``sent`` the
+    ``workers`` are every worker's counters; ``mock`` the upstream's ``/stats``; ``sent`` the
     requests that the generator has counted since its start.
     """
 
     at: float
     usage: Usage
     sent: float | None
-    workers: Mapping[str, Sequence[float]] | None
+    workers: Counters | None
     mock: Mapping[str, Any] | None
     database: Activity | None
 
@@ -85,7 +86,8 @@ def _database(name: str, unit: str, read: Callable[[Activity], float]) -> Column
 
 def _worker(name: str, unit: str, gauge: str, merge: Merge = sum, scale: float = 1.0) -> Column:
     def read(tick: Tick) -> float | None:
-        values = (tick.now.workers or {}).get(gauge)
+        workers = tick.now.workers
+        values = workers.values(gauge) if workers else []
         return scale * merge(values) if values else None
 
     return Column(name, unit, read, "worker", merge)

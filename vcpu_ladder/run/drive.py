@@ -12,15 +12,16 @@ from typing import Any
 from services.contract.endpoints import SHOP
 from vcpu_ladder.environments.base import Load, Stack
 from vcpu_ladder.errors import RunInvalid
+from vcpu_ladder.ladder.load import DRAIN_S
 from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.records.record import Figures, Latency
 from vcpu_ladder.run.expect_study import called_path
 from vcpu_ladder.run.sample import Sample, Sampler
 
-SUMMARY_SCHEMA = 1
+SUMMARY_SCHEMA = 2
 # k6's exit code when one of our validity thresholds was crossed: its summary is complete.
 _THRESHOLD_CROSSED = 99
-# Start-up and summary; the load itself has its own clock.
+# Start-up and summary; the load and its drain have their own clock.
 _SLACK_S = 30.0
 
 OnSample = Callable[[Sample, float], None]  # a new sample, and how many seconds of load are left
@@ -53,12 +54,13 @@ def drive(
     generator = stack.start_load(stage, {**load.variables(), **variables}, summary)
     started = time.monotonic()
     whole_s = load.warmup_s + load.measure_s
+    allowed_s = whole_s + DRAIN_S + _SLACK_S
 
     def phase() -> str:
         elapsed = time.monotonic() - started
         if elapsed < load.warmup_s:
             return "warm-up"
-        return "measure" if elapsed < whole_s else "after"
+        return "measure" if elapsed < whole_s else "drain"
 
     sampler = Sampler(stack, generator.stats_url, phase)
     sampler.samples = samples_out
@@ -67,8 +69,8 @@ def drive(
     try:
         while generator.exit_code() is None:
             elapsed = time.monotonic() - started
-            if elapsed > whole_s + _SLACK_S:
-                raise RunInvalid(f"k6 did not end within {whole_s + _SLACK_S:g} s")
+            if elapsed > allowed_s:
+                raise RunInvalid(f"k6 did not end within {allowed_s:g} s")
             ended = stack.died()
             if ended is not None:
                 raise RunInvalid(f"during {phase()}: {ended}")
@@ -111,6 +113,9 @@ def read_summary(path: Path) -> Figures:
             failures=raw["failures"],
             latency=_latency(raw["latency_all"]),
             latency_by_endpoint={name: _latency(one) for name, one in raw["latency"].items()},
+            started=raw["requests_started"],
+            finished=raw["requests_total"],
+            unanswered=raw["requests_unanswered"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunInvalid(f"{path}: no k6 summary in it: {error}") from None

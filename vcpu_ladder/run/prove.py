@@ -58,6 +58,12 @@ def discover_workers(
     return [seen[pid] for pid in sorted(seen)]
 
 
+def one_worker(service_url: str) -> dict[str, Any]:
+    """``GET /effective`` of whichever worker answers. Raises httpx.HTTPError."""
+    found: dict[str, Any] = get_json(f"{service_url}/effective")
+    return found
+
+
 def _ask(url: str) -> dict[str, Any] | str:
     try:
         found: dict[str, Any] = get_json(url)

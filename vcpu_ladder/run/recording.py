@@ -21,8 +21,9 @@ from vcpu_ladder.records.limits import limit_of
 from vcpu_ladder.records.record import CheckResult, Figures, ProofResult, RunRecord, Status
 from vcpu_ladder.records.store import MARKER, now, run_folder, save, write_atomically
 from vcpu_ladder.run.columns import COLUMNS
+from vcpu_ladder.run.evidence import Evidence
 from vcpu_ladder.run.sample import Sample, medians, write_samples
-from vcpu_ladder.run.validity import Evidence, judge
+from vcpu_ladder.run.validity import judge
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 from vcpu_ladder.environments.base import Stack
 from vcpu_ladder.environments.loopback import get_json
 from vcpu_ladder.run.columns import COLUMNS, Reading, Tick
-from vcpu_ladder.run.correctness import worker_gauges
+from vcpu_ladder.run.counters import read_counters
 
 _EVERY_S = 1.0
 _TIMEOUT_S = 0.9
@@ -61,7 +61,7 @@ class Sampler:
         stack = self._stack
         asked: dict[str, Future[Any]] = {
             "sent": self._probes.submit(self._counter, "ladder_requests"),
-            "workers": self._probes.submit(worker_gauges, stack.service_url, _TIMEOUT_S),
+            "workers": self._probes.submit(read_counters, stack.service_url, _TIMEOUT_S),
             "mock": self._probes.submit(get_json, f"{stack.upstream_url}/stats", _TIMEOUT_S),
             "database": self._probes.submit(stack.activity),
         }

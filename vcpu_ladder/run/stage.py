@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -20,14 +23,16 @@ from vcpu_ladder.errors import (
 from vcpu_ladder.records.events import Finished, Listener
 from vcpu_ladder.records.record import RunRecord, Status
 from vcpu_ladder.run.budget import spent
-from vcpu_ladder.run.correctness import check_correctness, errors_by_cause, requests_by_worker
+from vcpu_ladder.run.correctness import check_correctness
+from vcpu_ladder.run.counters import NotSettled, settled, settled_upstream
 from vcpu_ladder.run.drive import drive, load_variables
-from vcpu_ladder.run.prove import discover_workers, prove, unproven_reason, upstream_in_force
+from vcpu_ladder.run.prove import discover_workers, one_worker, prove, unproven_reason, upstream_in_force
 from vcpu_ladder.run.recording import Job, Run, begin, finish
 from vcpu_ladder.run.validity import STILL_BUSY
 
 # A service with a backlog of blocking requests answers only when it is through.
 _AFTER_LOAD_DEADLINE_S = 45.0
+_ANSWER_S = 5.0
 
 
 def run_stage(job: Job, environment: Environment, listener: Listener) -> RunRecord:
@@ -80,11 +85,13 @@ def _seven_steps(run: Run) -> None:
     with run.step("prove"):
         _prove(run, stack)
     with run.step("check"):
-        requests_before, variables = _check(run, stack)
+        before = _check(run, stack)
     with run.step("load"):
-        run.figures = drive(stack, stage, run.job.seed, variables, run.folder, run.tell_sample, run.samples)
+        run.figures = drive(
+            stack, stage, run.job.seed, before.variables, run.folder, run.tell_sample, run.samples
+        )
     with run.step("check again"):
-        _look_back(run, stack, requests_before)
+        _look_back(run, stack, before)
 
 
 def _prove(run: Run, stack: Stack) -> None:
@@ -98,50 +105,75 @@ def _prove(run: Run, stack: Stack) -> None:
         raise Unproven(f"unproven: {wrong}", next_command=f"read {run.folder / 'logs' / 'service.err'}")
 
 
-def _check(run: Run, stack: Stack) -> tuple[dict[int, float], dict[str, str]]:
-    """Correctness; then the upstream's counters from zero, the requests each worker has begun, and what the
+@dataclass(frozen=True)
+class _Before:
+    """What the load starts from: the requests each worker has begun, a worker's ``/effective``, and what the
     load's script must know of the answers.
     """
+
+    requests: Mapping[int, float]
+    worker: dict[str, Any]
+    variables: dict[str, str]
+
+
+def _check(run: Run, stack: Stack) -> _Before:
+    """Correctness; then the upstream's counters from zero, and the service's as they are."""
+    pids = [worker["pid"] for worker in run.workers]
     try:
-        body = check_correctness(
-            run.job.stage, stack.service_url, lambda: int(upstream_in_force(stack.upstream_url)["requests"])
+        body, counters = check_correctness(
+            run.job.stage,
+            stack.service_url,
+            lambda: settled(stack.service_url, pids),
+            lambda: int(settled_upstream(stack.upstream_url)["requests"]),
         )
         request("POST", f"{stack.upstream_url}/reset").raise_for_status()
-        return requests_by_worker(stack.service_url), load_variables(run.job.stage, body)
+        variables = load_variables(run.job.stage, body)
+        return _Before(counters.each("requests"), one_worker(stack.service_url), variables)
     except httpx.HTTPError as error:
         ended = stack.died() or f"{type(error).__name__}: {error}"
         raise RunInvalid(f"during check: the service or the upstream stopped answering: {ended}") from None
 
 
-def _look_back(run: Run, stack: Stack, requests_before: dict[int, float]) -> None:
-    """Upstream statistics and log, then workers and proofs, after the load."""
-    stage = run.job.stage
-    run.upstream = upstream_in_force(stack.upstream_url)
+def _look_back(run: Run, stack: Stack, before: _Before) -> None:
+    """After the load: counters once settled, upstream statistics and log, then workers and proofs."""
+    alive = set(stack.usage().service_pids)
+    ends = time.monotonic() + _AFTER_LOAD_DEADLINE_S
+    silent: NotSettled | None = None
+    try:
+        counters = settled(stack.service_url, publish_within_s=_AFTER_LOAD_DEADLINE_S)
+        run.worker_requests = {
+            pid: count - before.requests.get(pid, 0.0) for pid, count in counters.each("requests").items()
+        }
+        run.service_errors = {cause: count for cause, count in counters.refused.items() if count}
+    except NotSettled as error:
+        silent = error
+    run.upstream = settled_upstream(stack.upstream_url)
     with suppress(httpx.HTTPError):
         log = get_text(f"{stack.upstream_url}/log", timeout_s=10.0)
         (run.folder / "upstream.csv").write_text(log, encoding="utf-8")
-    alive = set(stack.usage().service_pids)
     try:
-        expected = int(stage.knobs["workers"])
-        workers = discover_workers(stack.service_url, expected, _AFTER_LOAD_DEADLINE_S)
-        if stage.failures_count and len(workers) < expected:
-            raise EnvironmentNotReady(f"{len(workers)} of {expected} workers answered")
-        proofs = prove(stage, workers, run.upstream, run.pinned, stack.activity())
-        run.proofs_after = unproven_reason(proofs)
-        run.pids_after = [worker["pid"] for worker in workers]
-        run.budget = spent(run.workers, workers)
-        after = requests_by_worker(stack.service_url)
-        run.service_errors = {
-            cause: count for cause, count in errors_by_cause(stack.service_url).items() if count
-        }
-        run.worker_requests = {pid: after[pid] - requests_before.get(pid, 0.0) for pid in sorted(after)}
-    except (EnvironmentNotReady, httpx.HTTPError) as error:
+        if silent is not None:
+            raise silent
+        run.budget = spent([before.worker], [one_worker(stack.service_url)])
+        _prove_again(run, stack, max(_ANSWER_S, ends - time.monotonic()))
+    except (EnvironmentNotReady, NotSettled, httpx.HTTPError) as error:
         # A stage that fails by blocking its loops leaves them busy for longer than anybody waits.
-        busy = stage.failures_count
+        busy = run.job.stage.failures_count
         run.proofs_after = STILL_BUSY if busy else f"after the load: {error or type(error).__name__}"
         kept = [worker["pid"] for worker in run.workers if worker["pid"] in alive]
         # One that gunicorn started for one it ended is as busy, and cannot say who it is.
         run.pids_after = [*kept, *sorted(alive - run.processes)]
+
+
+def _prove_again(run: Run, stack: Stack, deadline_s: float) -> None:
+    stage = run.job.stage
+    expected = int(stage.knobs["workers"])
+    workers = discover_workers(stack.service_url, expected, deadline_s)
+    if stage.failures_count and len(workers) < expected:
+        raise EnvironmentNotReady(f"{len(workers)} of {expected} workers answered")
+    proofs = prove(stage, workers, run.upstream, run.pinned, stack.activity())
+    run.proofs_after = unproven_reason(proofs)
+    run.pids_after = [worker["pid"] for worker in workers]
 
 
 @contextmanager

@@ -6,14 +6,13 @@ beside its row. Every text comes with its figures, every failure with a remedy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from services.contract.endpoints import ENDPOINTS, SHOP
-from vcpu_ladder.ladder.resolve import ResolvedStage
-from vcpu_ladder.records.record import CheckResult, Figures
-from vcpu_ladder.run.sample import Sample
+from vcpu_ladder.records.record import CheckResult
+from vcpu_ladder.run.evidence import Evidence
 
 MAX_ERROR_RATIO = 0.01
 MAX_GENERATOR_CPU = 0.8
@@ -28,26 +27,6 @@ MAX_DRIFT = 0.25
 MIN_WORKER_SHARE = 0.5
 STILL_BUSY = "the service was still busy with what the load left behind: its knobs were not read again"
 _KEPT_BY_THE_SHOP = 5
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """A finished run: what k6 counted, the samples and their medians, the workers before and after."""
-
-    stage: ResolvedStage
-    figures: Figures
-    samples: Sequence[Sample]
-    medians: Mapping[str, float | None]
-    workers_before: Sequence[int]
-    workers_after: Sequence[int]
-    proofs_after: str | None
-    worker_requests: Sequence[float]
-    environment: Mapping[str, Any]
-    service_errors: Mapping[str, int]
-    budget: Mapping[str, Any]
-
-    def median(self, column: str) -> float | None:
-        return self.medians.get(column)
 
 
 @dataclass(frozen=True)
@@ -151,6 +130,23 @@ def _workers_even(run: Evidence) -> tuple[bool, str]:
     return min(run.worker_requests) >= MIN_WORKER_SHARE * fair, f"shares of the workers: {shares}"
 
 
+def _requests_counted(run: Evidence) -> tuple[bool, str]:
+    figures = run.figures
+    if figures.started is None or figures.finished is None:
+        return True, "k6 did not count the requests that it started"
+    if not run.worker_requests:
+        return True, "the workers did not say how many requests they began"
+    if list(run.workers_before) != list(run.workers_after):
+        return True, "a worker was replaced, and its count is gone with it"
+    began = sum(run.worker_requests)
+    # A request that k6 gave up may have reached a worker or not; one that was answered has.
+    answered = figures.finished - (figures.unanswered or 0)
+    text = (
+        f"the workers began {began:.0f} requests; k6 started {figures.started}, and {answered} were answered"
+    )
+    return answered <= began <= figures.started, text
+
+
 def _memory(run: Evidence) -> tuple[bool, str]:
     kills = run.budget.get("oom_kills")
     if kills is None:
@@ -184,6 +180,12 @@ CHECKS: tuple[Check, ...] = (
         "invalid",
         lambda run: (run.figures.dropped == 0, f"{run.figures.dropped} requests could not be started"),
         "raise load.max_users, or lower the rate: the offered load was not offered",
+    ),
+    Check(
+        "requests counted",
+        "invalid",
+        _requests_counted,
+        "end whatever else calls the service; if nothing does, a counter is wrong: that is a bug",
     ),
     Check(
         "generator",

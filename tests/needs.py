@@ -1,0 +1,57 @@
+"""Why a test was skipped: reasons that the closing line of the test run counts, each with its remedy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+
+ROOT = "need root"
+SMALL_DISK = "need to mount a small disk"
+NOISE = "because other programs took the CPU"
+
+REMEDIES = {
+    ROOT: "run as root",
+    SMALL_DISK: "run outside a container",
+    NOISE: "end other programs",
+}
+# Programs that some tests need, and the Debian package of each.
+PACKAGES = {
+    "promtool": "prometheus",
+    "prometheus": "prometheus",
+    "prometheus-postgres-exporter": "prometheus-postgres-exporter",
+    "taskset": "util-linux",
+    "setpriv": "util-linux",
+}
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason=ROOT)
+
+
+def absent(program: str) -> str:
+    return f"need {program} on the PATH"
+
+
+def with_program(program: str) -> pytest.MarkDecorator:
+    """The test needs it, whose package ``PACKAGES`` names."""
+    assert program in PACKAGES
+    return pytest.mark.skipif(shutil.which(program) is None, reason=absent(program))
+
+
+def closing_line(reasons: Iterable[str]) -> str:
+    """ "skipped: 3 need root (run as root), ..."; empty where nothing was skipped."""
+    remedies = REMEDIES | {
+        absent(program): f"apt-get install {package}" for program, package in PACKAGES.items()
+    }
+    counted: Counter[str] = Counter()
+    for reason in reasons:
+        # What follows the colon is this test's own: which checks failed, with their figures.
+        known = reason.partition(":")[0]
+        counted[known if known in remedies else reason] += 1
+    parts = [
+        f"{count} {reason}" + (f" ({remedies[reason]})" if reason in remedies else "")
+        for reason, count in sorted(counted.items())
+    ]
+    return f"skipped: {', '.join(parts)}" if parts else ""
