@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -246,14 +247,20 @@ def test_a_ladder_file_with_two_changes_is_refused_by_path(ladder: Ladder, tmp_p
     assert f"{path}: stage v3: change: exactly one knob may change, this names workers, sqlite" in done.stderr
 
 
-def test_a_taken_port_is_named_with_the_way_out(ladder: Ladder) -> None:
+@contextmanager
+def taken_port() -> Iterator[str]:
+    """A port of this machine that somebody else listens on."""
     with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", int(PORTS["SERVICE_PORT"])))
+        taken.bind(("127.0.0.1", 0))
         taken.listen()
-        done = ladder.run("run", "main/v2", *SHORT)
+        yield str(taken.getsockname()[1])
+
+
+def test_a_taken_port_is_named_with_the_way_out(ladder: Ladder) -> None:
+    with taken_port() as port:
+        done = ladder.run("run", "main/v2", *SHORT, SERVICE_PORT=port)
     assert done.returncode == 3
-    assert f"port 127.0.0.1:{PORTS['SERVICE_PORT']} is taken" in done.stderr
+    assert f"port 127.0.0.1:{port} is taken" in done.stderr
     assert "next: set SERVICE_PORT to a free port" in done.stderr
 
 
@@ -350,8 +357,13 @@ def test_killing_the_runner_leaves_no_process_and_a_marker_for_the_next_command(
     run.kill()
     run.communicate()
     wait_for(lambda: not strays(), "the end of all processes", 15)
-    following = ladder.run("summary")
-    assert following.returncode == 0, following.stderr
+    reading = ladder.run("summary")
+    assert reading.returncode == 0, reading.stderr
+    assert "has no record: its run is under way, or was killed" in reading.stderr
+    assert ladder.records() == earlier  # a command that reads writes no record
+    with taken_port() as port:  # the next command that measures does, even if it comes no further
+        following = ladder.run("run", "main/v2", SERVICE_PORT=port)
+    assert following.returncode == 3
     assert "note: main/v4: the runner was killed during run" in following.stderr
     *kept, killed = ladder.records()
     assert (killed["stage"], killed["status"]) == ("v4", "killed")
