@@ -23,7 +23,7 @@ from vcpu_ladder.postgres.plan import SeedPlan
 from vcpu_ladder.postgres.restore import RUN_DATABASE, restore
 from vcpu_ladder.postgres.seed import seed, seed_native, template_ready
 from vcpu_ladder.postgres.server import MEASURE, SEED, NativeServer
-from vcpu_ladder.postgres.steps import Progress
+from vcpu_ladder.records.events import Preparing
 
 pytestmark = pytest.mark.e2e
 
@@ -67,7 +67,7 @@ def test_a_server_killed_while_seeding_is_told_and_recovers() -> None:
     plan = SeedPlan(0.02)
     with reachable_folder() as home, NativeServer.start(home, free_port()) as started:
 
-        def kill(progress: Progress) -> None:
+        def kill(progress: Preparing) -> None:
             if progress.step.startswith("index"):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     psutil.Process(started.pid()).children()[-1].kill()
@@ -108,7 +108,7 @@ def test_a_full_disk_is_told_and_nothing_half_made_is_used() -> None:
             pytest.skip("this container may not mount a small disk")
         ballast = disk / "ballast"
 
-        def fill(progress: Progress) -> None:
+        def fill(progress: Preparing) -> None:
             if progress.step == "rows orders" and not ballast.exists():
                 block = bytes(1_000_000)
                 with ballast.open("wb") as file:

@@ -38,7 +38,7 @@ from vcpu_ladder.ladder.scale import Scale
 from vcpu_ladder.postgres.connect import one, session
 from vcpu_ladder.postgres.restore import RUN_DATABASE
 from vcpu_ladder.postgres.server import NativeServer
-from vcpu_ladder.records.events import Moment, Silent
+from vcpu_ladder.records.events import Event, Sampled, nobody
 from vcpu_ladder.records.record import RunRecord
 from vcpu_ladder.run.recording import Job
 from vcpu_ladder.run.stage import run_stage
@@ -117,7 +117,7 @@ class Bench:
     def run(self, stage: ResolvedStage, listener: Any = None) -> RunRecord:
         with only_one():
             self.environment.prepare([stage], quiet)
-            return run_stage(Job(stage, self.results, "c1"), self.environment, listener or Silent())
+            return run_stage(Job(stage, self.results, "c1"), self.environment, listener or nobody)
 
 
 @pytest.fixture(scope="module")
@@ -174,15 +174,15 @@ def test_too_many_clients_are_counted_and_survived_and_the_next_run_is_unaffecte
     assert failed_checks(after) <= NOISE, after.reason
 
 
-class _Killer(Silent):
+class _Killer:
     """When the load is being measured, kills the server, and brings it back two seconds later."""
 
     def __init__(self, server: NativeServer) -> None:
         self.server = server
         self.thread = threading.Thread(target=self._kill_and_restart)
 
-    def moment(self, moment: Moment) -> None:
-        if moment.phase == "measure" and not self.thread.ident:
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Sampled) and event.phase == "measure" and not self.thread.ident:
             self.thread.start()
 
     def _kill_and_restart(self) -> None:

@@ -21,15 +21,15 @@ from vcpu_ladder.postgres.plan import Layout, SeedPlan
 from vcpu_ladder.postgres.restore import RUN_DATABASE, restore
 from vcpu_ladder.postgres.seed import seed, seed_native
 from vcpu_ladder.postgres.server import ExternalServer, NativeServer, Server
-from vcpu_ladder.postgres.steps import Progress
 from vcpu_ladder.postgres.verify import TABLES, checksums, verify_rows, verify_structure
+from vcpu_ladder.records.events import Preparing
 
 pytestmark = pytest.mark.e2e
 
 PLAN = SeedPlan(scale=0.002)
 
 
-def quiet(_: Progress) -> None: ...
+def quiet(_: Preparing) -> None: ...
 
 
 @pytest.fixture(scope="module")

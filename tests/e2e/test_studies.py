@@ -21,7 +21,7 @@ from vcpu_ladder.ladder.load import ClosedLoad
 from vcpu_ladder.ladder.reader import load_ladder
 from vcpu_ladder.ladder.resolve import ResolvedStage, resolve
 from vcpu_ladder.ladder.scale import Scale
-from vcpu_ladder.records.events import Silent
+from vcpu_ladder.records.events import nobody
 from vcpu_ladder.records.record import RunRecord
 from vcpu_ladder.run import stage as steps
 from vcpu_ladder.run.drive import load_variables
@@ -59,7 +59,7 @@ class Bench:
         with monkeypatch.context() as patch, only_one():
             patch.setattr(steps, "load_variables", keep)
             self.environment.prepare([stage], quiet)
-            return run_stage(Job(stage, self.results, "c1"), self.environment, Silent())
+            return run_stage(Job(stage, self.results, "c1"), self.environment, nobody)
 
 
 @pytest.fixture(scope="module")

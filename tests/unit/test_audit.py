@@ -9,21 +9,21 @@ import pytest
 from typer.testing import CliRunner
 
 from vcpu_ladder import paths
-from vcpu_ladder.audit.figures import Row, load_figures
-from vcpu_ladder.audit.judge import Judged, judge, judge_row
+from vcpu_ladder.audit.claims import Claim, load_claims
+from vcpu_ladder.audit.judge import Judged, judge, judge_claim
 from vcpu_ladder.audit.report import FORMATS
 from vcpu_ladder.commands.app import app
 from vcpu_ladder.errors import UsageError
 
-PUBLISHED = {judged.name: judged for judged in judge(load_figures(paths.PUBLISHED))}
+PUBLISHED = {judged.name: judged for judged in judge(load_claims(paths.PUBLISHED))}
 
 
 def audited(**figures: object) -> Judged:
-    return judge_row("mine/row", Row.model_validate(figures))
+    return judge_claim("mine/row", Claim.model_validate(figures))
 
 
 def verdicts(judged: Judged) -> dict[str, str]:
-    return {finding.rule: finding.verdict for finding in judged.findings}
+    return {finding.rule: finding.kind for finding in judged.findings}
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ def test_a_rule_says(figures: dict[str, object], rule: str, verdict: str) -> Non
 
 def test_a_row_is_as_bad_as_its_worst_finding() -> None:
     figures = {"users": 100, "rps": 95, "delay_ms": 1000, "mean_ms": 1010}
-    assert audited(**figures).verdict == "explained"
-    assert audited(**figures, load_s=600, requests=20_000).verdict == "doubtful"
-    assert audited(**figures | {"mean_ms": 2000}).verdict == "cannot be"
-    assert audited(rps=5).verdict == "too few figures"
+    assert audited(**figures).judgement == "explained"
+    assert audited(**figures, load_s=600, requests=20_000).judgement == "doubtful"
+    assert audited(**figures | {"mean_ms": 2000}).judgement == "cannot be"
+    assert audited(rps=5).judgement == "too few figures"
 
 
 def test_a_slow_ramp_costs_whole_requests() -> None:
@@ -96,7 +96,7 @@ def test_both_timeout_readings_of_the_published_baseline_fit_and_say_what_must_b
     ]
     assert "request timeout" in readings[0].text
     assert "QueuePool limit" in readings[1].text
-    assert PUBLISHED["main/v1"].verdict == "open"
+    assert PUBLISHED["main/v1"].judgement == "open"
 
 
 @pytest.mark.parametrize(("rps", "fits"), [(1.68, True), (1.5, False)])
@@ -119,11 +119,11 @@ def test_a_timeout_is_a_reading_only_where_the_users_make_it_one(rps: float, fit
 )
 def test_the_published_row(name: str, verdict: str, limit: str | None) -> None:
     judged = PUBLISHED[name]
-    assert (judged.verdict, judged.limit.rule if judged.limit else None) == (verdict, limit)
+    assert (judged.judgement, judged.limit.rule if judged.limit else None) == (verdict, limit)
 
 
 def test_no_published_row_breaks_the_arithmetic() -> None:
-    assert [name for name, judged in PUBLISHED.items() if judged.verdict == "cannot be"] == []
+    assert [name for name, judged in PUBLISHED.items() if judged.judgement == "cannot be"] == []
 
 
 MINE = """
@@ -151,17 +151,17 @@ def test_a_file_that_cannot_be_meant_is_refused(tmp_path: Path, row: str, compla
     file = tmp_path / "mine.toml"
     file.write_text(MINE.format(row=row), encoding="utf-8")
     with pytest.raises(UsageError, match=complaint):
-        load_figures(file)
+        load_claims(file)
 
 
 def test_names_and_notes_do_not_break_a_table(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('[studies."a/b".rows]\none = { rps = 1 }\n', encoding="utf-8")
     with pytest.raises(UsageError, match=r"studies\.a/b.*should match pattern"):
-        load_figures(file)
+        load_claims(file)
     seen = '{ name = "mine", s = 1, seen = "a|b" }'
     file.write_text(MINE.format(row=f"rps = 10, timeouts = [{seen}]"), encoding="utf-8")
-    studies = load_figures(file)
+    studies = load_claims(file)
     assert "a\\|b" in FORMATS["markdown"](studies, judge(studies))
 
 
@@ -169,7 +169,7 @@ def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("[studies.mine]\nrows = {}\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"studies\.mine\.rows: Dictionary should have at least 1 item"):
-        load_figures(file)
+        load_claims(file)
 
 
 def test_the_command_ends_with_4_when_a_row_cannot_be(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_the_command_ends_with_2_on_misuse(arguments: list[str]) -> None:
 
 
 def test_every_format_tells_every_row() -> None:
-    studies = load_figures(paths.PUBLISHED)
+    studies = load_claims(paths.PUBLISHED)
     rows = judge(studies)
     for name, render in FORMATS.items():
         text = render(studies, rows)

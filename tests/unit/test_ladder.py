@@ -164,3 +164,11 @@ def test_a_knob_takes_what_is_allowed_and_refuses_the_rest_by_name(name: str, va
 
 def test_every_default_is_allowed() -> None:
     assert {name: KNOBS[name].parse(value) for name, value in DEFAULTS.items()} == DEFAULTS
+
+
+@pytest.mark.parametrize("name", ["reference", "climbs"])
+def test_a_ladder_cannot_have_the_name_of_another_folder_of_the_results(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"{name}.toml"
+    path.write_text((paths.LADDERS / "main.toml").read_text())
+    with pytest.raises(UsageError, match=f"results/{name} is no ladder's folder"):
+        load_ladder(path)

@@ -16,7 +16,8 @@ from vcpu_ladder.postgres.load import load_steps, statements
 from vcpu_ladder.postgres.plan import SeedPlan, schema_files
 from vcpu_ladder.postgres.seed import _check_room
 from vcpu_ladder.postgres.server import MEASURE, SEED
-from vcpu_ladder.postgres.steps import OnProgress, Progress, Step, run_steps
+from vcpu_ladder.postgres.steps import OnProgress, Step, run_steps
+from vcpu_ladder.records.events import Preparing
 
 
 @pytest.mark.parametrize("path", [MEASURE, SEED])
@@ -139,7 +140,7 @@ def test_a_failing_step_cancels_the_others_and_is_what_the_caller_sees() -> None
 
 
 def test_a_listener_that_raises_ends_the_load() -> None:
-    def listen(progress: Progress) -> None:
+    def listen(progress: Preparing) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

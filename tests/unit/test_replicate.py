@@ -1,4 +1,4 @@
-"""Replication: which rungs are run, what counts as reproduced, and that it goes on after an interruption."""
+"""Replication: which stages are run, what counts as reproduced, and that it goes on after an interruption."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from typer.testing import CliRunner
 
 from tests.factory import record
 from vcpu_ladder import paths
-from vcpu_ladder.audit.figures import load_figures
+from vcpu_ladder.audit.claims import load_claims
 from vcpu_ladder.commands import app as cli
-from vcpu_ladder.commands import guard, options
-from vcpu_ladder.commands import replicate as cli_replicate
+from vcpu_ladder.commands import guard, measuring, options
 from vcpu_ladder.environments.base import Environment
 from vcpu_ladder.environments.machine import machine_facts, source_facts
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted
@@ -27,9 +26,10 @@ from vcpu_ladder.ladder.sizes import sized
 from vcpu_ladder.records.key import workload_of
 from vcpu_ladder.records.record import RunRecord
 from vcpu_ladder.records.store import RECORD, load_records, run_folder, save
+from vcpu_ladder.replicate.outcome import Compared, outcome, served_rps
 from vcpu_ladder.replicate.plan import Today, anchor, measured, published_ladders, published_stages, to_run
 from vcpu_ladder.replicate.table import compare_all, line, markdown, sentence
-from vcpu_ladder.replicate.verdict import Compared, served_rps, verdict
+from vcpu_ladder.run.plan import Plan
 from vcpu_ladder.run.recording import Job
 from vcpu_ladder.summary.merge import Row, by_name, merge
 from vcpu_ladder.summary.verdict import Ratio
@@ -38,7 +38,7 @@ LADDERS = {ladder.name: ladder for ladder in published_ladders(paths.LADDERS)}
 ABOVE: Row = merge([record("v2", 300.0)])[0]
 
 
-def rung(
+def compared(
     published: float | None,
     ours: float | tuple[float, float, float] | None,
     change: str = "handlers = async",
@@ -57,41 +57,41 @@ def rung(
 @pytest.mark.parametrize(
     ("case", "expected"),
     [
-        (rung(None, None), "first rung"),
-        (rung(6.0, 5.0), "reproduced"),
-        (rung(41.0, 38.8), "reproduced"),
-        (rung(41.0, 25.0), "shape reproduced"),
-        (rung(6.0, 1.5), "shape reproduced"),
-        (rung(6.0, 20.0), "shape reproduced"),
-        (rung(6.0, 1.05), "not reproduced"),
-        (rung(6.0, 0.5), "not reproduced"),
-        (rung(0.2, 0.22), "reproduced"),
-        (rung(0.2, 0.6), "shape reproduced"),
-        (rung(0.2, 1.3), "not reproduced"),
-        (rung(1.0, 1.05), "reproduced"),
-        (rung(0.92, 1.08), "shape reproduced"),
-        (rung(1.0, 1.5), "not reproduced"),
-        (rung(1.12, 0.99), "not reproduced"),
-        (rung(1.3, (1.1, 0.7, 1.7)), "undecided"),
-        (rung(1.0, (1.02, 0.7, 1.5)), "undecided"),
-        (rung(1.0, (1.02, 0.95, 1.1)), "reproduced"),
-        (rung(6.0, (1.5, 0.9, 2.5)), "not reproduced"),
-        (rung(3.7, 1.0, "workers = 6", "cpu"), "cannot be"),
-        (rung(3.7, 1.0, "workers = 6", "parked requests"), "cannot be"),
-        (rung(3.7, 1.0, "workers = 6", "threads"), "not reproduced"),
-        (rung(3.7, 1.0, "threads = 80", "cpu"), "not reproduced"),
-        (rung(3.7, 3.5, "workers = 6", "cpu"), "reproduced"),
-        (rung(3.7, 3.5, impossible="1 > 0"), "cannot be"),
-        (rung(0.02, None, row=replace(ABOVE, rps=0.0)), "shape reproduced"),
-        (rung(3.7, None, row=replace(ABOVE, rps=0.0)), "invalid"),
-        (rung(3.7, None, row=None), "not measured"),
-        (rung(3.7, None, to_row=None), "not measured"),
-        (rung(3.7, None, row=replace(ABOVE, valid=False)), "invalid"),
-        (rung(3.7, None), "invalid"),
+        (compared(None, None), "first stage"),
+        (compared(6.0, 5.0), "reproduced"),
+        (compared(41.0, 38.8), "reproduced"),
+        (compared(41.0, 25.0), "shape reproduced"),
+        (compared(6.0, 1.5), "shape reproduced"),
+        (compared(6.0, 20.0), "shape reproduced"),
+        (compared(6.0, 1.05), "not reproduced"),
+        (compared(6.0, 0.5), "not reproduced"),
+        (compared(0.2, 0.22), "reproduced"),
+        (compared(0.2, 0.6), "shape reproduced"),
+        (compared(0.2, 1.3), "not reproduced"),
+        (compared(1.0, 1.05), "reproduced"),
+        (compared(0.92, 1.08), "shape reproduced"),
+        (compared(1.0, 1.5), "not reproduced"),
+        (compared(1.12, 0.99), "not reproduced"),
+        (compared(1.3, (1.1, 0.7, 1.7)), "undecided"),
+        (compared(1.0, (1.02, 0.7, 1.5)), "undecided"),
+        (compared(1.0, (1.02, 0.95, 1.1)), "reproduced"),
+        (compared(6.0, (1.5, 0.9, 2.5)), "not reproduced"),
+        (compared(3.7, 1.0, "workers = 6", "cpu"), "cannot be"),
+        (compared(3.7, 1.0, "workers = 6", "parked requests"), "cannot be"),
+        (compared(3.7, 1.0, "workers = 6", "threads"), "not reproduced"),
+        (compared(3.7, 1.0, "threads = 80", "cpu"), "not reproduced"),
+        (compared(3.7, 3.5, "workers = 6", "cpu"), "reproduced"),
+        (compared(3.7, 3.5, impossible="1 > 0"), "cannot be"),
+        (compared(0.02, None, row=replace(ABOVE, rps=0.0)), "shape reproduced"),
+        (compared(3.7, None, row=replace(ABOVE, rps=0.0)), "invalid"),
+        (compared(3.7, None, row=None), "not measured"),
+        (compared(3.7, None, to_row=None), "not measured"),
+        (compared(3.7, None, row=replace(ABOVE, valid=False)), "invalid"),
+        (compared(3.7, None), "invalid"),
     ],
 )
 def test_the_verdict(case: Compared, expected: str) -> None:
-    name, why = verdict(case)
+    name, why = outcome(case)
     assert name == expected
     assert why
 
@@ -120,7 +120,7 @@ def test_a_rungs_anchor_is_the_nearest_published_stage_above_it() -> None:
 
 @pytest.mark.parametrize("name", LADDERS)
 def test_the_ladders_figures_are_those_of_the_audited_file(name: str) -> None:
-    audited = load_figures(paths.PUBLISHED)[name].rows
+    audited = load_claims(paths.PUBLISHED)[name].rows
     for stage in published_stages(LADDERS[name]):
         assert stage.published is not None
         row = audited[stage.id]
@@ -150,12 +150,12 @@ def test_the_table_is_of_one_setting_and_says_what_is_missing() -> None:
     records = [record("v1", 10.0), record("v2", 410.0), elsewhere]
     of_main = [one for one in compare_all(by_name(merge(records))) if one.ladder == "main"]
     # The newest key is v3's host: the others were measured elsewhere.
-    assert {one.stage: verdict(one)[0] for one in of_main}["v2"] == "not measured"
+    assert {one.stage: outcome(one)[0] for one in of_main}["v2"] == "not measured"
     both = {one.stage: line(one) for one in compare_all(by_name(merge(records[:2])))}
     assert both["v2"][2:8] == ["69.6", "410", "v1", "× 41.4", "× 41", "reproduced"]
-    rungs = compare_all(by_name(merge(records[:2])))
-    assert sentence(rungs, "main/v2") == "reproduced: × 41.4 of v1 published, × 41 here"
-    assert sentence(rungs, "main/v3") == "not measured: no record"
+    compared = compare_all(by_name(merge(records[:2])))
+    assert sentence(compared, "main/v2") == "reproduced: × 41.4 of v1 published, × 41 here"
+    assert sentence(compared, "main/v3") == "not measured: no record"
     assert "| main | v2 | 69.6 | 410 | v1 | × 41.4 | × 41 | reproduced |" in markdown(
         compare_all(by_name(merge(records[:2])))
     )
@@ -203,10 +203,10 @@ def replicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         save(made, run_folder(tmp_path, made.ladder, made.stage, made.run_id))
         return made
 
-    def climb(jobs: Sequence[Job], environment: Environment, listener: Any) -> list[RunRecord]:
-        return [run_one(job) for job in jobs]
+    def climb(plan: Plan, environment: Environment, listener: Any, records: list[RunRecord]) -> None:
+        records += [run_one(job) for job in plan.left(records)]
 
-    monkeypatch.setattr(cli_replicate, "climb", climb)
+    monkeypatch.setattr(measuring, "climb", climb)
 
     def start(*arguments: str, runs: int = 1000) -> Any:
         left["runs"] = runs

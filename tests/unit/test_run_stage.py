@@ -18,7 +18,7 @@ from vcpu_ladder.environments.base import Activity, Load, Usage
 from vcpu_ladder.errors import EnvironmentNotReady, Interrupted, RunInvalid
 from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.postgres.steps import OnProgress
-from vcpu_ladder.records.events import Silent
+from vcpu_ladder.records.events import nobody
 from vcpu_ladder.records.record import RunRecord
 from vcpu_ladder.records.store import MARKER, RECORD, load_records, unfinished
 from vcpu_ladder.run import recording
@@ -126,7 +126,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def go(tmp_path: Path, environment: FakeEnvironment, name: str = "v3") -> RunRecord:
-    return run_stage(Job(stage(name), tmp_path, "c1", 2), environment, Silent())
+    return run_stage(Job(stage(name), tmp_path, "c1", 2), environment, nobody)
 
 
 def only_record(results: Path) -> RunRecord:
@@ -242,7 +242,7 @@ def test_a_worker_too_busy_to_answer_after_the_load_is_looked_for_among_the_proc
         return figures(300.0)
 
     service["drive"] = block
-    record = run_stage(Job(resolved, tmp_path, "c1", 2), environment, Silent())
+    record = run_stage(Job(resolved, tmp_path, "c1", 2), environment, nobody)
     assert record.status == status, record.reason
 
 

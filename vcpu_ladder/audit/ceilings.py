@@ -1,27 +1,27 @@
-"""Rules that hold a row's throughput against what its resources allow."""
+"""Rules that hold a claim's throughput against what its resources allow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from vcpu_ladder.audit.figures import Row
+from vcpu_ladder.audit.claims import Claim
 from vcpu_ladder.audit.finding import ROUNDING, Finding, Rule, number, seconds
 
-# A row this near to a ceiling is explained by it.
+# A claim this near to a ceiling is explained by it.
 NEAR = 0.85
 # Requests shorter than this share of the load make a count of whole cycles say nothing.
 LONG_CYCLE = 0.01
 
 
-def _ceiling(name: str, slots_of: Callable[[Row], tuple[float, str] | None], held: str) -> Rule:
+def _ceiling(name: str, slots_of: Callable[[Claim], tuple[float, str] | None], held: str) -> Rule:
     """A resource of so many slots, each held for the figure ``held``, serves slots ÷ held."""
 
-    def apply(row: Row) -> Iterator[Finding]:
-        slots, held_ms, served = slots_of(row), getattr(row, held), row.served_rps
+    def apply(claim: Claim) -> Iterator[Finding]:
+        slots, held_ms, served = slots_of(claim), getattr(claim, held), claim.served_rps
         if slots is None or held_ms is None or served is None:
             return
         count, words = slots
-        held_ms += row.think_ms if name == "users" else 0.0
+        held_ms += claim.think_ms if name == "users" else 0.0
         allowed = count * 1000 / held_ms
         share = served / allowed
         sum_ = f"{words} ÷ {seconds(held_ms)} = {number(allowed)}/s"
@@ -44,54 +44,60 @@ _WORDS = {
 }
 
 
-def _users(row: Row) -> tuple[float, str] | None:
-    return None if row.users is None else (row.users, f"{row.users:,} users")
+def _users(claim: Claim) -> tuple[float, str] | None:
+    return None if claim.users is None else (claim.users, f"{claim.users:,} users")
 
 
-def _of_workers(field: str, word: str) -> Callable[[Row], tuple[float, str] | None]:
-    def slots(row: Row) -> tuple[float, str] | None:
-        each = getattr(row, field)
-        if each is None or row.workers is None:
+def _of_workers(field: str, word: str) -> Callable[[Claim], tuple[float, str] | None]:
+    def slots(claim: Claim) -> tuple[float, str] | None:
+        each = getattr(claim, field)
+        if each is None or claim.workers is None:
             return None
-        return row.workers * each, f"{row.workers} × {each} {word}"
+        return claim.workers * each, f"{claim.workers} × {each} {word}"
 
     return slots
 
 
-def _workers(row: Row) -> tuple[float, str] | None:
+def _workers(claim: Claim) -> tuple[float, str] | None:
     return (
         None
-        if row.workers is None
-        else (row.workers, f"{row.workers} event loop{'' if row.workers == 1 else 's'}")
+        if claim.workers is None
+        else (claim.workers, f"{claim.workers} event loop{'' if claim.workers == 1 else 's'}")
     )
 
 
-def _cpus(row: Row) -> tuple[float, str] | None:
-    return None if row.cpus is None else (row.cpus, f"{row.cpus:g} CPUs")
+def _cpus(claim: Claim) -> tuple[float, str] | None:
+    return None if claim.cpus is None else (claim.cpus, f"{claim.cpus:g} CPUs")
 
 
-def _cycles(row: Row) -> Iterator[Finding]:
+def _cycles(claim: Claim) -> Iterator[Finding]:
     """Each user, or each thread where there are fewer, ends only whole requests before the load ends."""
-    cycle_ms = row.delay_ms
-    if cycle_ms is None or row.users is None or row.load_s is None or row.requests is None or row.drain_s:
+    cycle_ms = claim.delay_ms
+    if (
+        cycle_ms is None
+        or claim.users is None
+        or claim.load_s is None
+        or claim.requests is None
+        or claim.drain_s
+    ):
         return
-    cycle_s = (max(cycle_ms, row.min_ms or 0.0) + row.think_ms) / 1000
-    if cycle_s < LONG_CYCLE * row.load_s:
+    cycle_s = (max(cycle_ms, claim.min_ms or 0.0) + claim.think_ms) / 1000
+    if cycle_s < LONG_CYCLE * claim.load_s:
         return
-    threads = row.workers * row.threads if row.workers and row.threads else row.users
-    slots = min(row.users, threads)
-    starts = [row.ramp_s * n / row.users for n in range(slots)]
-    whole = [int((row.load_s - start) / cycle_s) for start in starts]
+    threads = claim.workers * claim.threads if claim.workers and claim.threads else claim.users
+    slots = min(claim.users, threads)
+    starts = [claim.ramp_s * n / claim.users for n in range(slots)]
+    whole = [int((claim.load_s - start) / cycle_s) for start in starts]
     allowed = sum(whole)
     each = f"{min(whole)}" if min(whole) == max(whole) else f"{min(whole)} to {max(whole)}"
-    who = f"{slots} {'threads' if slots < row.users else 'users'}"
-    sum_ = f"{who} × {each} whole requests of {number(cycle_s)} s in {number(row.load_s)} s = {allowed:,}"
-    if row.requests > allowed * (1 + ROUNDING):
-        yield Finding("whole requests", "cannot be", sum_, f"{row.requests:,} were counted")
+    who = f"{slots} {'threads' if slots < claim.users else 'users'}"
+    sum_ = f"{who} × {each} whole requests of {number(cycle_s)} s in {number(claim.load_s)} s = {allowed:,}"
+    if claim.requests > allowed * (1 + ROUNDING):
+        yield Finding("whole requests", "cannot be", sum_, f"{claim.requests:,} were counted")
     else:
-        near = row.requests >= allowed * NEAR
+        near = claim.requests >= allowed * NEAR
         yield Finding(
-            "whole requests", "explains" if near else "room", sum_, f"{row.requests:,} were counted"
+            "whole requests", "explains" if near else "room", sum_, f"{claim.requests:,} were counted"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a rule says of a row."""
+"""What a rule says of a claim."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from vcpu_ladder.audit.figures import Row
+from vcpu_ladder.audit.claims import Claim
 
-# ``agrees``: the figures fit one another. ``explains``: a ceiling that the row reaches. ``room``: a ceiling
-# far above the row. ``reading``: one way to understand the row, which it neither proves nor rules out.
+# ``agrees``: the figures fit one another. ``explains``: a ceiling that the claim reaches. ``room``: a ceiling
+# far above the claim. ``reading``: one way to understand the claim, which it neither proves nor rules out.
 # ``doubtful``: possible only if something unusual happened. ``cannot be``: no run has these figures.
-Verdict = Literal["agrees", "explains", "room", "reading", "doubtful", "cannot be"]
+FindingKind = Literal["agrees", "explains", "room", "reading", "doubtful", "cannot be"]
 
 # Published figures are rounded to two or three digits.
 ROUNDING = 0.02
@@ -22,18 +22,18 @@ class Finding:
     """``arithmetic`` is the sum with its figures; ``text`` what follows from it."""
 
     rule: str
-    verdict: Verdict
+    kind: FindingKind
     arithmetic: str
     text: str
 
 
 @dataclass(frozen=True)
 class Rule:
-    """``formula`` in words; ``apply`` yields what it finds, nothing where the row lacks a figure."""
+    """``formula`` in words; ``apply`` yields what it finds, nothing where the claim lacks a figure."""
 
     name: str
     formula: str
-    apply: Callable[[Row], Iterator[Finding]]
+    apply: Callable[[Claim], Iterator[Finding]]
 
 
 def number(value: float) -> str:

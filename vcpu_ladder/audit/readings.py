@@ -1,4 +1,4 @@
-"""Rules that say what a row would mean: the missing figure, if this or that were the limit."""
+"""Rules that say what a claim would mean: the missing figure, if this or that were the limit."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from math import floor, log10
 
 from vcpu_ladder.audit.ceilings import CEILINGS
-from vcpu_ladder.audit.figures import Row, Timeout
+from vcpu_ladder.audit.claims import Claim, Timeout
 from vcpu_ladder.audit.finding import ROUNDING, Finding, Rule, number, seconds
 
-# A timeout is a reading of a row when users ÷ RPS is this near to it.
+# A timeout is a reading of a claim when users ÷ RPS is this near to it.
 NEAR_TIMEOUT = 0.05
 TIME_A_WORKER = "time a worker"
 
@@ -20,36 +20,38 @@ def _round_number(value: float) -> int:
     return int(round(value / unit) * unit)
 
 
-def _timeouts(row: Row) -> Iterator[Finding]:
-    for timeout in row.timeouts:
-        yield from _timeout(row, timeout)
-        if row.max_ms is not None and abs(row.max_ms / 1000 / timeout.s - 1) <= ROUNDING / 2:
-            text = f"the slowest end at {timeout.name}, {row.failed_ratio:.1%} failed. {timeout.seen}"
-            yield Finding("timeout", "reading", f"max {seconds(row.max_ms)} = {number(timeout.s)} s", text)
+def _timeouts(claim: Claim) -> Iterator[Finding]:
+    for timeout in claim.timeouts:
+        yield from _timeout(claim, timeout)
+        if claim.max_ms is not None and abs(claim.max_ms / 1000 / timeout.s - 1) <= ROUNDING / 2:
+            text = f"the slowest end at {timeout.name}, {claim.failed_ratio:.1%} failed. {timeout.seen}"
+            yield Finding("timeout", "reading", f"max {seconds(claim.max_ms)} = {number(timeout.s)} s", text)
 
 
-def _timeout(row: Row, timeout: Timeout) -> Iterator[Finding]:
-    if row.rps is None:
+def _timeout(claim: Claim, timeout: Timeout) -> Iterator[Finding]:
+    if claim.rps is None:
         return
-    implied = row.rps * timeout.s
-    users = row.users or _round_number(implied)
-    wait_s = users / row.rps - row.think_ms / 1000
-    if abs(wait_s / timeout.s - 1) > (NEAR_TIMEOUT if row.users else ROUNDING):
+    implied = claim.rps * timeout.s
+    users = claim.users or _round_number(implied)
+    wait_s = users / claim.rps - claim.think_ms / 1000
+    if abs(wait_s / timeout.s - 1) > (NEAR_TIMEOUT if claim.users else ROUNDING):
         return
     whose = (
-        "" if row.users else f" (users are not published; {number(timeout.s)} s would take {number(implied)})"
+        ""
+        if claim.users
+        else f" (users are not published; {number(timeout.s)} s would take {number(implied)})"
     )
     text = f"the mean wait would be {timeout.name}, {number(timeout.s)} s{whose}. {timeout.seen}"
-    yield Finding("timeout", "reading", f"{users:,} users ÷ {number(row.rps)}/s = {number(wait_s)} s", text)
+    yield Finding("timeout", "reading", f"{users:,} users ÷ {number(claim.rps)}/s = {number(wait_s)} s", text)
 
 
-def _held(row: Row) -> Iterator[Finding]:
+def _held(claim: Claim) -> Iterator[Finding]:
     """What a request would hold a thread for, where the delay is not known."""
-    served = row.served_rps
-    if not served or row.delay_ms is not None:
+    served = claim.served_rps
+    if not served or claim.delay_ms is not None:
         return
-    if row.threads is not None and row.workers is not None:
-        slots = row.threads * row.workers
+    if claim.threads is not None and claim.workers is not None:
+        slots = claim.threads * claim.workers
         text = "if the threads were the limit, each request would hold one for so long"
         yield Finding(
             "threads held",
@@ -61,25 +63,26 @@ def _held(row: Row) -> Iterator[Finding]:
         yield Finding("one at a time", "reading", f"1 ÷ {number(served)}/s = {seconds(1000 / served)}", text)
 
 
-def _loops(row: Row) -> Iterator[Finding]:
-    if row.workers is None and row.blocks_ms is not None and row.served_rps:
-        needed = row.served_rps * row.blocks_ms / 1000
+def _loops(claim: Claim) -> Iterator[Finding]:
+    if claim.workers is None and claim.blocks_ms is not None and claim.served_rps:
+        needed = claim.served_rps * claim.blocks_ms / 1000
         yield Finding(
             "workers needed",
             "reading",
-            f"{number(row.served_rps)}/s served × {seconds(row.blocks_ms)} = {number(needed)} event loops",
+            f"{number(claim.served_rps)}/s served × {seconds(claim.blocks_ms)} = "
+            f"{number(needed)} event loops",
             "the number of workers is not published; it cannot have been fewer",
         )
 
 
-def _time_a_worker(row: Row) -> Iterator[Finding]:
-    explained = any(found.verdict == "explains" for rule in CEILINGS for found in rule.apply(row))
-    if explained or row.workers is None or row.rps is None or row.users is None:
+def _time_a_worker(claim: Claim) -> Iterator[Finding]:
+    explained = any(found.kind == "explains" for rule in CEILINGS for found in rule.apply(claim))
+    if explained or claim.workers is None or claim.rps is None or claim.users is None:
         return
     yield Finding(
         TIME_A_WORKER,
         "reading",
-        f"{row.workers} ÷ {number(row.rps)}/s = {seconds(row.workers * 1000 / row.rps)}",
+        f"{claim.workers} ÷ {number(claim.rps)}/s = {seconds(claim.workers * 1000 / claim.rps)}",
         "no given ceiling explains the rate; a worker had so long for each request",
     )
 

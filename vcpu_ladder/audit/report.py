@@ -7,57 +7,57 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 
-from vcpu_ladder.audit.figures import Study
+from vcpu_ladder.audit.claims import Study
 from vcpu_ladder.audit.finding import Finding, number
 from vcpu_ladder.audit.judge import RULES, Judged
 from vcpu_ladder.audit.readings import TIME_A_WORKER
 
-SCHEMA = 1
-# The first kind of finding that a row has stands in its line.
+SCHEMA = 2
+# The first kind of finding that a claim has stands in its line.
 _DECISIVE = ("cannot be", "doubtful", "explains", "agrees", "reading", "room")
 _TOLD_BELOW = ("cannot be", "doubtful", "explains", "reading")
 
 
 def decisive(judged: Judged) -> Finding | None:
-    """The finding that makes the row's verdict; of those that agree the last, Little's law."""
-    for verdict in _DECISIVE:
-        found = judged.of(verdict)
+    """The finding that makes the claim's verdict; of those that agree the last, Little's law."""
+    for kind in _DECISIVE:
+        found = judged.of(kind)
         if found:
-            return found[-1] if verdict == "agrees" else found[0]
+            return found[-1] if kind == "agrees" else found[0]
     return None
 
 
 def line(judged: Judged) -> list[str]:
-    """The row as tables show it: name, users, RPS, verdict, limit, and the decisive sum."""
-    row, why = judged.row, decisive(judged)
+    """The claim as tables show it: name, users, RPS, verdict, limit, and the decisive sum."""
+    claim, why = judged.claim, decisive(judged)
     told = f"{why.arithmetic}; {why.text}" if why else "no rule has the figures it needs"
     cost = next((finding for finding in judged.findings if finding.rule == TIME_A_WORKER), None)
     return [
         judged.name,
-        "–" if row.users is None else f"{row.users:,}",
-        "–" if row.rps is None else number(row.rps),
-        judged.verdict,
+        "–" if claim.users is None else f"{claim.users:,}",
+        "–" if claim.rps is None else number(claim.rps),
+        judged.judgement,
         judged.limit.rule if judged.limit else "–",
         f"{told}. A worker had {cost.arithmetic} a request" if cost else told,
     ]
 
 
 def details(judged: Judged) -> list[str]:
-    """What else a reader must know of the row."""
+    """What else a reader must know of the claim."""
     told = decisive(judged)
     lines = [
-        f"{judged.name}: {finding.rule} ({finding.verdict}): {finding.arithmetic}: {_sentence(finding.text)}"
+        f"{judged.name}: {finding.rule} ({finding.kind}): {finding.arithmetic}: {_sentence(finding.text)}"
         for finding in judged.findings
-        if finding is not told and finding.verdict in _TOLD_BELOW and finding.rule != TIME_A_WORKER
+        if finding is not told and finding.kind in _TOLD_BELOW and finding.rule != TIME_A_WORKER
     ]
-    return [*lines, *([f"{judged.name}: {judged.row.note}"] if judged.row.note else [])]
+    return [*lines, *([f"{judged.name}: {judged.claim.note}"] if judged.claim.note else [])]
 
 
 def _sentence(text: str) -> str:
     return text if text.endswith(".") else text + "."
 
 
-HEAD = ("Row", "Users", "RPS", "Verdict", "Limit", "Arithmetic")
+HEAD = ("Row", "Users", "RPS", "Judgement", "Limit", "Arithmetic")
 
 
 def markdown_study(title: str, rows: Sequence[Judged]) -> str:
@@ -81,8 +81,8 @@ def as_json(studies: Mapping[str, Study], rows: Sequence[Judged]) -> str:
         {
             "name": judged.name,
             "study": studies[judged.name.split("/")[0]].title,
-            "figures": judged.row.model_dump(exclude_none=True),
-            "verdict": judged.verdict,
+            "figures": judged.claim.model_dump(exclude_none=True),
+            "judgement": judged.judgement,
             "limit": judged.limit.rule if judged.limit else None,
             "findings": [asdict(finding) for finding in judged.findings],
         }

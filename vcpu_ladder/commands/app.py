@@ -10,6 +10,7 @@ from vcpu_ladder.commands.compare import comparing
 from vcpu_ladder.commands.doctor import examining
 from vcpu_ladder.commands.documents import documenting
 from vcpu_ladder.commands.list import listing
+from vcpu_ladder.commands.replay import replaying
 from vcpu_ladder.commands.replicate import replicating
 from vcpu_ladder.commands.serve import serving
 from vcpu_ladder.commands.stack import stack
@@ -26,6 +27,7 @@ app = typer.Typer(
 for family in (
     climbing,
     replicating,
+    replaying,
     serving,
     summing,
     comparing,

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from vcpu_ladder import paths
-from vcpu_ladder.audit.figures import load_figures
+from vcpu_ladder.audit.claims import load_claims
 from vcpu_ladder.audit.judge import Judged, judge
 from vcpu_ladder.audit.report import FORMATS, HEAD, details, line
 from vcpu_ladder.commands.console import ends_well, out
@@ -37,13 +37,13 @@ def audit_command(
     path = file or paths.PUBLISHED
     if format_ is not None and format_ not in FORMATS:
         raise UsageError(f"--format {format_!r} is not one of: {', '.join(FORMATS)}")
-    studies = load_figures(path)
+    studies = load_claims(path)
     rows = judge(studies)
     if format_ is None:
         _print(rows)
     else:
         out.print(FORMATS[format_](studies, rows), end="", highlight=False, markup=False, soft_wrap=True)
-    impossible = [judged.name for judged in rows if judged.verdict == "cannot be"]
+    impossible = [judged.name for judged in rows if judged.judgement == "cannot be"]
     if impossible:
         raise RunInvalid(
             f"{path}: {len(impossible)} of {len(rows)} rows cannot be: {', '.join(impossible)}",
@@ -59,7 +59,7 @@ def _print(rows: Sequence[Judged]) -> None:
             name.lower(), overflow="fold", justify="right" if name in ("Users", "RPS") else "left"
         )
     for judged in rows:
-        table.add_row(*line(judged), style=colours.get(judged.verdict))
+        table.add_row(*line(judged), style=colours.get(judged.judgement))
     out.print(table)
     for judged in rows:
         for text in details(judged):

@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 
 from vcpu_ladder.errors import LadderError
-from vcpu_ladder.postgres.steps import Progress
 
 # A file or a pipe has no width of its own: give the table what it needs.
 out = Console() if sys.stdout.isatty() else Console(width=200)
@@ -51,13 +50,6 @@ def _explain(error: LadderError) -> None:
         err.print(f"next: {error.next_command}", markup=False, highlight=False, soft_wrap=True)
 
 
-def print_progress(progress: Progress) -> None:
-    """A line for each finished step of a seed, and on a terminal one that moves."""
-    if progress.seconds is not None:
-        say(f"{progress.seconds:7.1f} s  {progress.step}")
-    elif progress.total and err.is_terminal:
-        err.print(f"{progress.done / progress.total:9.0%}  {progress.step}", end="\r", highlight=False)
-
-
 def say(text: str) -> None:
-    err.print(f"{text:<60}", highlight=False, soft_wrap=True)
+    """A line for people, on standard error; whatever is in the text is text, not markup."""
+    err.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import sys
 import tempfile
@@ -17,7 +16,6 @@ from rich.table import Table
 
 from vcpu_ladder import paths
 from vcpu_ladder.commands.console import ends_well, out
-from vcpu_ladder.commands.summary import _clean_if_idle
 from vcpu_ladder.environments.host import Cpus, Ports, find_k6, port_is_free
 from vcpu_ladder.environments.machine import k6_version, machine_facts
 from vcpu_ladder.environments.native.data import external_server
@@ -93,6 +91,8 @@ def _ports() -> Finding:
 
 
 def _open_files() -> Finding:
+    import resource  # not on Windows
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = _FILES_A_USER * _USERS
     text = f"{soft} open files a process (hard limit {hard})"
@@ -193,7 +193,6 @@ def doctor_command() -> None:
     table = Table(show_lines=False)
     for name in ("check", "state", "finding", "remedy"):
         table.add_column(name, overflow="fold")
-    _clean_if_idle()
     findings = examine()
     colours = {"ok": "green", "warning": "yellow", "missing": "red"}
     for finding in findings:

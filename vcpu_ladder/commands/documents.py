@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from vcpu_ladder import paths
-from vcpu_ladder.audit.figures import load_figures
+from vcpu_ladder.audit.claims import load_claims
 from vcpu_ladder.audit.judge import judge
 from vcpu_ladder.audit.report import as_markdown, rules_table
 from vcpu_ladder.commands.console import ends_well, out
@@ -42,7 +42,7 @@ def rewrite(text: str, records: Sequence[RunRecord]) -> str:
     def figure(match: re.Match[str]) -> str:
         kind, arguments = match["kind"], match["arguments"].split()
         try:
-            content = FIGURES[kind](_Book(rows), *arguments)
+            content = QUOTES[kind](_Book(rows), *arguments)
         except (KeyError, TypeError) as error:
             raise UsageError(f"figure {kind} {' '.join(arguments)}: not in the records: {error}") from None
         return match[1] + content + match[5]
@@ -101,11 +101,11 @@ def _key(book: _Book, *ladders: str) -> str:
 
 
 def _audit(_: _Book) -> str:
-    studies = load_figures(paths.PUBLISHED)
+    studies = load_claims(paths.PUBLISHED)
     return "\n" + as_markdown(studies, judge(studies))
 
 
-FIGURES: dict[str, Callable[..., str]] = {
+QUOTES: dict[str, Callable[..., str]] = {
     "table": _table,
     "rps": lambda book, name: spread(book.rows[name]),
     "ratio": lambda book, first, second: show_ratio(book.ratio(first, second)),
@@ -117,7 +117,7 @@ FIGURES: dict[str, Callable[..., str]] = {
     "notes": _notes,
     "p50": lambda book, name: digits(book.rows[name].p50_ms),
     "p95": lambda book, name: digits(book.rows[name].p95_ms),
-    "rung": lambda book, name: sentence(compare_all(book.rows), name),
+    "published": lambda book, name: sentence(compare_all(book.rows), name),
     "replication": lambda book: "\n" + markdown(compare_all(book.rows)),
     "audit": _audit,
     "audit-rules": lambda book: "\n" + rules_table(),

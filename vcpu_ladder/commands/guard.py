@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -32,6 +31,8 @@ def _open_lock() -> TextIO:
 @contextmanager
 def only_one() -> Iterator[None]:
     """Hold the machine for one command. Raises EnvironmentNotReady while another holds it."""
+    import fcntl  # not on Windows, where records are read all the same
+
     with _open_lock() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

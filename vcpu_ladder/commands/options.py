@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
 
 import typer
 
@@ -35,6 +38,57 @@ Full = Annotated[
     bool, typer.Option("--full", help="The published sizes, where the ladder has them.", envvar="FULL")
 ]
 Where = Annotated[str | None, typer.Option("--environment", help="compose or native.", envvar="ENVIRONMENT")]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How stages are run, in the words that ``climb`` and ``run`` share."""
+
+    warmup: Warmup = None
+    measure: Measure = None
+    users: Users = None
+    scale: Data = None
+    repeats: Repeats = None
+    full: Full = False
+    environment: Where = None
+
+    def ladder(self, name: str) -> Ladder:
+        """The ladder of that name or path, in the size and at the scale that were asked for."""
+        return ladder_of(name, self.scale, self.full)
+
+    def load(self, ladder: Ladder) -> Load:
+        """The ladder's load with what was asked for. Raises UsageError naming the option."""
+        return load_of(ladder, self.warmup, self.measure, self.users)
+
+    def repeats_of(self, default: int) -> int:
+        return whole("repeats", self.repeats, default)
+
+
+P = ParamSpec("P")
+
+
+def with_run_options(command: Callable[Concatenate[RunOptions, P], None]) -> Callable[P, None]:
+    """Give a command each field of ``RunOptions`` as an option; it takes them as its first argument."""
+    own = inspect.signature(command)
+    ours = get_type_hints(RunOptions, include_extras=True)
+    hints = get_type_hints(command, include_extras=True)
+    _, *others = own.parameters.values()
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        given: dict[str, Any] = {name: kwargs.pop(name) for name in ours if name in kwargs}
+        command(RunOptions(**given), *args, **kwargs)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    added = [
+        inspect.Parameter(name, keyword, default=getattr(RunOptions, name), annotation=hint)
+        for name, hint in ours.items()
+    ]
+    kept = [one.replace(annotation=hints[one.name]) for one in others]
+    # What typer reads: the command itself has all of these in its first argument.
+    wrapped.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {one.name: one.annotation for one in (*kept, *added)}
+    return wrapped
 
 
 def stage_name(stage: str) -> tuple[str, str]:

@@ -13,8 +13,9 @@ from typing import Annotated
 import typer
 
 from vcpu_ladder import paths
-from vcpu_ladder.commands.console import ends_well, out, print_progress, say
+from vcpu_ladder.commands.console import ends_well, out, say
 from vcpu_ladder.commands.guard import only_one
+from vcpu_ladder.commands.progress import Progress
 from vcpu_ladder.environments.compose.data import seed_in_compose
 from vcpu_ladder.environments.compose.project import Project
 from vcpu_ladder.environments.registry import find_engine
@@ -59,13 +60,14 @@ def seed_command(
     plan = SeedPlan(scale, seed_number, layout)
     engine, why = (None, "DATABASE_URL's server") if database_url else find_engine(environment or None)
     say(why)
-    if database_url:
-        report = seed(ExternalServer.check(database_url), plan, print_progress, anew)
-    elif engine is not None:
-        with only_one():
-            report = seed_in_compose(Project(engine), plan, print_progress, anew)
-    else:
-        report = seed_native(home, port, plan, print_progress, anew=anew)
+    with Progress() as tell:
+        if database_url:
+            report = seed(ExternalServer.check(database_url), plan, tell, anew)
+        elif engine is not None:
+            with only_one():
+                report = seed_in_compose(Project(engine), plan, tell, anew)
+        else:
+            report = seed_native(home, port, plan, tell, anew=anew)
     for name, value in report.settings_not_in_force.items():
         say(f"the server keeps {name} = {value}, which a session cannot set: the load was slower for it")
     out.print(_outcome(report), highlight=False, soft_wrap=True)

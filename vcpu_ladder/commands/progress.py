@@ -1,32 +1,27 @@
-"""Progress on standard error: one live line on a terminal, a line a phase elsewhere."""
+"""Progress on standard error: one live line on a terminal, a line a step elsewhere. Reads events only."""
 
 from __future__ import annotations
-
-import time
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from vcpu_ladder.commands.console import err
 from vcpu_ladder.ladder.durations import show_duration
-from vcpu_ladder.records.events import Moment
-from vcpu_ladder.records.record import RunRecord
+from vcpu_ladder.records.events import Event, Finished, Planned, Preparing, Sampled, Step
 
 # Drawing costs CPU on the generator's side: four frames a second at most.
 _FRAMES_PER_S = 4
-# Off a terminal, a line this often while the load runs.
-_PLAIN_EVERY_S = 10.0
+# Off a terminal, a line for every so many samples, which come once a second.
+_PLAIN_EVERY = 10
 
 
 class Progress:
-    """A Listener for people. ``runs`` is how many runs are to come; use as a context manager."""
+    """A listener for people; use as a context manager."""
 
-    def __init__(self, console: Console, runs: int) -> None:
+    def __init__(self, console: Console = err) -> None:
         self._console = console
-        self._runs = runs
-        self._done = 0
-        self._phase = ""
-        self._last_plain = 0.0
+        self._runs = self._done = self._samples = 0
         self._live = Live(console=console, refresh_per_second=_FRAMES_PER_S, transient=True)
 
     def __enter__(self) -> Progress:
@@ -38,28 +33,54 @@ class Progress:
         if self._live.is_started:
             self._live.stop()
 
-    def moment(self, moment: Moment) -> None:
-        line = f"[{self._done + 1}/{self._runs}] {moment.name} repeat {moment.repeat + 1}: {moment.phase}"
-        if moment.left_s is not None:
-            line += f", {show_duration(moment.left_s)} left"
-        if moment.rps is not None:
-            line += f", {moment.rps:.0f} RPS"
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Planned():
+                self._runs = self._done + len(event.runs)
+            case Preparing():
+                self._preparing(event)
+            case Step():
+                self._samples = 0
+                self._now(self._line(event, event.detail or event.step))
+            case Sampled():
+                self._sampled(event)
+            case Finished():
+                self._finished(event)
+
+    def _preparing(self, event: Preparing) -> None:
+        if event.seconds is not None:
+            self._say(f"{event.seconds:7.1f} s  {event.step}")
+        elif event.total and self._live.is_started:
+            self._now(f"{event.done / event.total:9.0%}  {event.step}")
+
+    def _line(self, event: Step | Sampled, what: str) -> str:
+        return f"[{self._done + 1}/{self._runs}] {event.stage} repeat {event.repeat + 1}: {what}"
+
+    def _sampled(self, event: Sampled) -> None:
+        rps = event.values.get("rps")
+        what = f"{event.phase}, {show_duration(event.left_s)} left"
+        what += "" if rps is None else f", {rps:.0f} RPS"
+        if self._live.is_started or self._samples % _PLAIN_EVERY == 0:
+            self._now(self._line(event, what))
+        self._samples += 1
+
+    def _finished(self, event: Finished) -> None:
+        self._done += 1
+        measured = "no figures"
+        if event.rps is not None and event.error_ratio is not None:
+            measured = f"{event.rps:.1f} RPS, {event.error_ratio:.2%} errors"
+        limit = f", limit: {event.limit}" if event.limit else ""
+        line = f"[{self._done}/{self._runs}] {event.stage} repeat {event.repeat + 1}: "
+        self._say(f"{line}{event.status}, {measured}{limit}")
+        if event.reason:
+            self._say(f"    {event.reason}")
+
+    def _now(self, line: str) -> None:
+        """What is so at the moment: it moves on a terminal, and is a line of its own elsewhere."""
         if self._live.is_started:
             self._live.update(Text(line))
-            return
-        due = moment.left_s is not None and time.monotonic() - self._last_plain >= _PLAIN_EVERY_S
-        phase = f"{moment.name} {moment.repeat} {moment.phase}"
-        if phase != self._phase or due:
-            self._phase, self._last_plain = phase, time.monotonic()
-            self._console.print(line, highlight=False)
+        else:
+            self._say(line)
 
-    def finished(self, record: RunRecord) -> None:
-        self._done += 1
-        figures = record.figures
-        rps = f"{figures.rps:.1f} RPS, {figures.error_ratio:.2%} errors" if figures else "no figures"
-        limit = f", limit: {record.limit.name}" if record.limit else ""
-        line = f"[{self._done}/{self._runs}] {record.ladder}/{record.stage} repeat {record.repeat + 1}: "
-        line += f"{record.status}, {rps}{limit}"
-        self._console.print(line, highlight=False)
-        if record.reason:
-            self._console.print(f"    {record.reason}", highlight=False, markup=False)
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -12,24 +12,21 @@ from rich.table import Table
 from rich.text import Text
 
 from vcpu_ladder import paths
-from vcpu_ladder.commands.console import ends_well, err, out, print_progress
+from vcpu_ladder.commands.console import ends_well, out, say
 from vcpu_ladder.commands.guard import only_one
+from vcpu_ladder.commands.measuring import run_plan, tell_cleaned
 from vcpu_ladder.commands.options import environment_of
-from vcpu_ladder.commands.progress import Progress
-from vcpu_ladder.commands.summary import tell_cleaned, write_summary
-from vcpu_ladder.environments.base import Environment
+from vcpu_ladder.commands.summary import write_summary
 from vcpu_ladder.environments.machine import machine_facts, source_facts
 from vcpu_ladder.errors import EnvironmentNotReady, RunInvalid, UsageError
 from vcpu_ladder.ladder.durations import show_duration
 from vcpu_ladder.ladder.ladder import Ladder
-from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.records.key import workload_of
 from vcpu_ladder.records.store import load_records
+from vcpu_ladder.replicate.outcome import Compared
 from vcpu_ladder.replicate.plan import Today, measured, published_ladders, to_run
 from vcpu_ladder.replicate.table import HEAD, compare_all, line
-from vcpu_ladder.replicate.verdict import Compared
-from vcpu_ladder.run.climb import climb, loaded_s, schedule
-from vcpu_ladder.run.recording import Job
+from vcpu_ladder.run.plan import FixedPlan, interleaved, loaded_s
 from vcpu_ladder.summary.merge import by_name, merge
 
 replicating = typer.Typer()
@@ -63,13 +60,13 @@ def replicate_command(
     failed: list[str] = []
     try:
         if not table:
-            failed = _measure(chosen, repeats, environment_of(environment))
+            failed = _measure(chosen, repeats, environment)
     finally:
-        rungs = _compared(results or paths.RESULTS, chosen, planned_only=not table)
-        _print_table(rungs)
+        compared = _compared(results or paths.RESULTS, chosen, planned_only=not table)
+        _print_table(compared)
     if failed:
         raise EnvironmentNotReady(failed[0], "\n".join(failed[1:]) or None, "vcpu-ladder doctor")
-    _complain(rungs)
+    _complain(compared)
 
 
 def _chosen(names: str | None, full: bool) -> list[Ladder]:
@@ -84,65 +81,63 @@ def _chosen(names: str | None, full: bool) -> list[Ladder]:
     return [known[name] for name in wanted]
 
 
-def _measure(ladders: Sequence[Ladder], repeats: int, environment: Environment) -> list[str]:
+def _measure(ladders: Sequence[Ladder], repeats: int, chosen: str | None) -> list[str]:
     """Run what is not measured yet; what kept a ladder from running, one line each."""
-    records, _ = load_records(paths.RESULTS)
+    environment = environment_of(chosen)
+    earlier, _ = load_records(paths.RESULTS)
     workload = workload_of(source_facts(), environment.kind)
     today = Today(workload, machine_facts()["host"], environment.kind)
-    pending: dict[str, list[tuple[ResolvedStage, int]]] = {}
+    plans: dict[str, FixedPlan] = {}
     for ladder in ladders:
-        left = [(stage, repeats - measured(stage, records, today)) for stage in to_run(ladder)]
-        pending[ladder.name] = [(stage, runs) for stage, runs in left if runs > 0]
-    jobs = {name: _jobs(left) for name, left in pending.items() if left}
-    every = [job for some in jobs.values() for job in some]
-    whole_s = loaded_s(every) + _BESIDE_LOAD_S * len(every)
-    what = f"{len(every)} runs of {', '.join(jobs)}" if jobs else "everything is measured already"
-    err.print(f"{what}: about {show_duration(whole_s)}", highlight=False)
+        left = [(stage, repeats - measured(stage, earlier, today)) for stage in to_run(ladder)]
+        pending = [stage for stage, runs in left if runs > 0]
+        if pending:
+            plans[ladder.name] = interleaved(pending, max(runs for _, runs in left), paths.RESULTS)
+    jobs = [job for plan in plans.values() for job in plan.jobs]
+    whole_s = loaded_s(jobs) + _BESIDE_LOAD_S * len(jobs)
+    what = f"{len(jobs)} runs of {', '.join(plans)}" if plans else "everything is measured already"
+    say(f"{what}: about {show_duration(whole_s)}")
     failed = []
     with only_one():
         tell_cleaned()
-        for name, some in jobs.items():
+        for name, plan in plans.items():
             try:
-                environment.prepare([job.stage for job in some], print_progress)
-                with Progress(err, len(some)) as progress:
-                    climb(some, environment, progress)
+                run_plan(plan, environment, [])
             except EnvironmentNotReady as error:
                 failed.append(f"{name}: {error.what}")
-                err.print(
-                    f"{name}: not measured: {error.what}", markup=False, highlight=False, soft_wrap=True
-                )
+                say(f"{name}: not measured: {error.what}")
     return failed
 
 
-def _jobs(left: Sequence[tuple[ResolvedStage, int]]) -> list[Job]:
-    return schedule([stage for stage, _ in left], max(runs for _, runs in left), paths.RESULTS)
-
-
 def _compared(folder: Path, ladders: Sequence[Ladder], planned_only: bool) -> list[Compared]:
-    """The rungs of these ladders; ``planned_only``: not by records of another load than the planned one."""
-    records, _ = load_records(folder)
+    """The published stages of these ladders; ``planned_only``: by records of the planned load only."""
+    records, complaints = load_records(folder)
     if planned_only:
-        write_summary()
+        write_summary(records, complaints, folder)
         loads = {(stage.ladder, stage.load_fingerprint) for ladder in ladders for stage in to_run(ladder)}
         records = [record for record in records if (record.ladder, record.load_fingerprint) in loads]
     names = [ladder.name for ladder in ladders]
-    return [rung for rung in compare_all(by_name(merge(records))) if rung.ladder in names]
+    return [one for one in compare_all(by_name(merge(records))) if one.ladder in names]
 
 
-def _print_table(rungs: Sequence[Compared]) -> None:
+def _print_table(compared: Sequence[Compared]) -> None:
     colours = {"reproduced": "green", "shape reproduced": "green", "not reproduced": "red"}
     shown = Table(box=box.SIMPLE_HEAD)
     for name in HEAD:
         shown.add_column(name.lower(), overflow="fold")
-    for rung in rungs:
-        cells = line(rung)
+    for one in compared:
+        cells = line(one)
         # Never as markup: the last cell may quote a record.
-        shown.add_row(*map(Text, cells), style=colours.get(cells[HEAD.index("Verdict")]))
+        shown.add_row(*map(Text, cells), style=colours.get(cells[HEAD.index("Outcome")]))
     out.print(shown)
 
 
-def _complain(rungs: Sequence[Compared]) -> None:
-    bad = [f"{rung.ladder}/{rung.stage}" for rung in rungs if rung.row is not None and not rung.row.valid]
+def _complain(compared: Sequence[Compared]) -> None:
+    bad = [
+        f"{compared.ladder}/{compared.stage}"
+        for compared in compared
+        if compared.row is not None and not compared.row.valid
+    ]
     if bad:
         raise RunInvalid(
             f"no valid run of {', '.join(bad)}",

@@ -11,10 +11,11 @@ from typing import Annotated
 
 import typer
 
-from vcpu_ladder.commands.console import ends_well, err, out, print_progress, say
+from vcpu_ladder.commands.console import ends_well, err, out, say
 from vcpu_ladder.commands.guard import only_one
+from vcpu_ladder.commands.measuring import tell_cleaned
 from vcpu_ladder.commands.options import environment_of, stage_of
-from vcpu_ladder.commands.summary import tell_cleaned
+from vcpu_ladder.commands.progress import Progress
 from vcpu_ladder.environments.base import Stack
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.ladder.resolve import ResolvedStage
@@ -41,7 +42,8 @@ def serve_command(
     with only_one(), tempfile.TemporaryDirectory(prefix="vcpu-ladder-serve-") as folder:
         tell_cleaned()
         chosen.check_ready()
-        chosen.prepare([resolved], print_progress)
+        with Progress() as progress:
+            chosen.prepare([resolved], progress)
         try:
             stack = chosen.up(resolved, f"serve-{secrets.token_hex(3)}", Path(folder), say)
             _prove(resolved, stack, bool(chosen.describe().get("pinned")))

@@ -1,18 +1,18 @@
-"""``summary``: all records merged into tables, here and in files."""
+"""``summary``: all records merged into tables, here and in files. Takes no lock and ends nothing."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vcpu_ladder import paths
-from vcpu_ladder.commands.console import ends_well, err, out
-from vcpu_ladder.commands.guard import clean_up, only_one
-from vcpu_ladder.errors import EnvironmentNotReady, UsageError
-from vcpu_ladder.records.store import load_records
+from vcpu_ladder.commands.console import ends_well, out, say
+from vcpu_ladder.errors import UsageError
+from vcpu_ladder.records.record import RunRecord
+from vcpu_ladder.records.store import load_records, unfinished
 from vcpu_ladder.summary.formats import write_all
 from vcpu_ladder.summary.formats.terminal import print_rows
 from vcpu_ladder.summary.merge import Row, merge, newest
@@ -25,7 +25,7 @@ summing = typer.Typer()
 def summary_command(
     results: Annotated[Path | None, typer.Option(help="Where the records are; results/ by default.")] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Older settings too, not only the newest.")
+        bool, typer.Option("--all", help="Rows of older comparison keys too, not only of the newest.")
     ] = False,
 ) -> None:
     """Merge all records into summary.md, .csv, .json and this terminal.
@@ -33,31 +33,22 @@ def summary_command(
     Example: vcpu-ladder summary --results results/reference
     """
     folder = results or paths.RESULTS
-    _clean_if_idle()
-    rows = write_summary(folder)
+    records, complaints = load_records(folder)
+    for run in unfinished(folder):
+        say(f"note: {run} has no record: its run is under way, or was killed; the next climb records it then")
+    rows = write_summary(records, complaints, folder)
     if not rows:
         raise UsageError(f"no records below {folder}", next_command="make stage-v1")
     shown = rows if everything else newest(rows)
     print_rows(shown, out)
     if len(shown) < len(rows):
-        err.print(f"{len(rows) - len(shown)} rows of older settings are in summary.csv; --all shows them")
+        say(f"{len(rows) - len(shown)} rows of older comparison keys are in summary.csv; --all shows them")
 
 
-def _clean_if_idle() -> None:
-    """Report and clean up after a killed runner, unless a run is under way."""
-    with suppress(EnvironmentNotReady), only_one():
-        tell_cleaned()
-
-
-def tell_cleaned() -> None:
-    for line in clean_up(paths.RESULTS):
-        err.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
-
-
-def write_summary(folder: Path = paths.RESULTS) -> list[Row]:
-    records, complaints = load_records(folder)
+def write_summary(records: Sequence[RunRecord], complaints: Sequence[str], folder: Path) -> list[Row]:
+    """``summary.*`` in the folder, one line on standard error for each file that is no record; the rows."""
     for complaint in complaints:
-        err.print(f"note: {complaint}", highlight=False, markup=False, soft_wrap=True)
+        say(f"note: {complaint}")
     rows = merge(records)
     if rows:
         write_all(rows, folder)

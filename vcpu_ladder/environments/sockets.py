@@ -5,7 +5,6 @@ Without these the load fails in mid-run with refused connections, which read lik
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 
 from services.contract.endpoints import ENDPOINTS
@@ -31,6 +30,8 @@ def require_open_files(needed: int) -> None:
 
     Raises EnvironmentNotReady with the remedy where it does not.
     """
+    import resource  # not on Windows, where nothing is run but records are read
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return

@@ -66,7 +66,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Curve:
+class CurveStages:
     """Stages that differ in one numeric knob only: throughput as a function of it."""
 
     name: str
@@ -88,7 +88,7 @@ class Ladder:
     repeats: int
     upstream_profiles: Mapping[str, Profile]
     sizes: Mapping[SizeName, Size] = field(default_factory=dict)
-    curves: tuple[Curve, ...] = ()
+    curves: tuple[CurveStages, ...] = ()
 
     @property
     def root(self) -> Stage:

@@ -20,11 +20,13 @@ from services.contract.knob import Value
 from services.contract.knobs import KNOBS
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.ladder.durations import parse_duration
-from vcpu_ladder.ladder.ladder import Change, Curve, Ladder, Published, Size, Stage
+from vcpu_ladder.ladder.ladder import Change, CurveStages, Ladder, Published, Size, Stage
 from vcpu_ladder.ladder.load import ClosedLoad, Load, OpenLoad
 from vcpu_ladder.ladder.scale import Scale
 from vcpu_ladder.ladder.schema import Failures, LadderFile, LoadIn, PublishedIn, SizeIn
 from vcpu_ladder.ladder.sizes import sized
+from vcpu_ladder.records.events import CLIMBS
+from vcpu_ladder.records.store import REFERENCE
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,40}")
 
@@ -50,12 +52,18 @@ def load_ladder(path: Path) -> Ladder:
     return _Reader(path, content).ladder()
 
 
+# Folders of the results that are not a ladder's.
+_TAKEN = (REFERENCE, CLIMBS)
+
+
 @dataclass(frozen=True)
 class _Reader:
     path: Path
     file: LadderFile
 
     def ladder(self) -> Ladder:
+        if self.path.stem in _TAKEN:
+            raise UsageError(f"{self.path}: results/{self.path.stem} is no ladder's folder; use another name")
         profiles = self._profiles()
         stages = {stage.id: stage for stage in self._stages(tuple(profiles))}
         self._refuse_loose_ends(stages)
@@ -159,7 +167,7 @@ class _Reader:
     def _failures_count(self, own: Failures | None) -> bool:
         return (own or self.file.failures) == "counted"
 
-    def _curves(self, stages: Mapping[str, Stage]) -> Iterator[Curve]:
+    def _curves(self, stages: Mapping[str, Stage]) -> Iterator[CurveStages]:
         for name, raw in self.file.curves.items():
             where = f"{self.path}: curve {self._id('curves', name)}"
             if raw.knob not in KNOBS or not KNOBS[raw.knob].numeric:
@@ -167,7 +175,7 @@ class _Reader:
             for stage_id in raw.stages:
                 if stage_id not in stages:
                     raise UsageError(f"{where}: stages: no stage {stage_id!r}")
-            yield Curve(name, raw.knob, tuple(raw.stages))
+            yield CurveStages(name, raw.knob, tuple(raw.stages))
 
     def _id(self, where: str, stage_id: str) -> str:
         if not _ID.fullmatch(stage_id):

@@ -10,7 +10,7 @@ from services.contract.endpoints import SHOP
 from services.contract.knob import Knobs
 from services.contract.knobs import DEFAULTS, KNOBS, inapplicable
 from vcpu_ladder.errors import UsageError
-from vcpu_ladder.ladder.ladder import Curve, Ladder, Stage
+from vcpu_ladder.ladder.ladder import CurveStages, Ladder, Stage
 from vcpu_ladder.ladder.load import STUDY_SCRIPT, Load
 from vcpu_ladder.ladder.scale import Scale
 from vcpu_ladder.records.fingerprint import fingerprint
@@ -85,7 +85,7 @@ def resolve_all(ladder: Ladder) -> Mapping[str, ResolvedStage]:
     return stages
 
 
-def _refuse_mixed(ladder: Ladder, curve: Curve, stages: Sequence[ResolvedStage]) -> None:
+def _refuse_mixed(ladder: Ladder, curve: CurveStages, stages: Sequence[ResolvedStage]) -> None:
     """A curve's stages must differ in its knob, each from each, and in nothing else."""
     others = {fingerprint({**stage.knobs, curve.knob: None}) for stage in stages}
     values = {stage.knobs[curve.knob] for stage in stages}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shlex
 import stat
 from dataclasses import dataclass
@@ -48,6 +47,8 @@ class Account:
 
 def server_account() -> Account | None:
     """Whom to drop to; None for an ordinary user, who runs the server as is."""
+    import pwd  # not on Windows, where nothing is served but records are read
+
     if os.geteuid() != 0:
         return None
     try:

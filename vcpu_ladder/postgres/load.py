@@ -11,7 +11,8 @@ from psycopg import sql
 from vcpu_ladder.postgres.connect import Connection
 from vcpu_ladder.postgres.plan import SCHEMA, SeedPlan
 from vcpu_ladder.postgres.rows import Table, tables
-from vcpu_ladder.postgres.steps import OnProgress, Progress, Step
+from vcpu_ladder.postgres.steps import OnProgress, Step
+from vcpu_ladder.records.events import Preparing
 
 TABLES_FIRST = ("order_items", "products", "users", "orders")
 """Largest first: it takes one session for as long as the other three take the second."""
@@ -51,7 +52,7 @@ def _load(table: Table) -> Step:
             with cursor.copy(copy_rows) as copy:
                 for done, block in table.blocks():
                     copy.write(block)
-                    on_progress(Progress(f"rows {table.name}", done, table.rows))
+                    on_progress(Preparing(step=f"rows {table.name}", done=done, total=table.rows))
             cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", (table.name, table.rows))
 
     return Step(f"rows {table.name}", work)

@@ -21,9 +21,10 @@ from vcpu_ladder.postgres.databases import Kind, Mark
 from vcpu_ladder.postgres.load import create_tables, load_steps
 from vcpu_ladder.postgres.plan import SeedPlan
 from vcpu_ladder.postgres.server import SEED, NativeServer, Server
-from vcpu_ladder.postgres.steps import OnProgress, Progress, run_steps
+from vcpu_ladder.postgres.steps import OnProgress, run_steps
 from vcpu_ladder.postgres.trouble import in_clear_words
 from vcpu_ladder.postgres.verify import verify_rows, verify_structure
+from vcpu_ladder.records.events import Preparing
 
 ROOM_BYTES = 3_300_000_000
 """At scale 1: 2.1 GB of data and, while the largest indexes are sorted, two sorts of 0.5 GB beside it."""
@@ -55,7 +56,7 @@ def seed(server: Server, plan: SeedPlan, on_progress: OnProgress, anew: bool = F
     begun = time.monotonic()
     steps: dict[str, float] = {}
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: Preparing) -> None:
         if progress.seconds is not None:
             steps[progress.step] = progress.seconds
         on_progress(progress)
@@ -92,7 +93,7 @@ def seed_native(
         report = seed(server, plan, on_progress, anew)
     if report.already_there:
         return report
-    on_progress(Progress("restart with the settings for measuring"))
+    on_progress(Preparing(step="restart with the settings for measuring"))
     with NativeServer.start(home, port, cpus=cpus) as server, session(server.url()) as control:
         if not template_ready(control, plan):
             raise EnvironmentNotReady("the seed did not outlast a restart", server.log_tail())
@@ -180,6 +181,6 @@ def _check_room(server: Server, plan: SeedPlan) -> None:
 @contextlib.contextmanager
 def _timed(step: str, tell: OnProgress) -> Iterator[None]:
     begun = time.monotonic()
-    tell(Progress(step))
+    tell(Preparing(step=step))
     yield
-    tell(Progress(step, seconds=time.monotonic() - begun))
+    tell(Preparing(step=step, seconds=time.monotonic() - begun))

@@ -12,22 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vcpu_ladder.postgres.connect import Connection
+from vcpu_ladder.records.events import Preparing
 
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a seed is. ``done`` of ``total`` rows while rows load, else 0 of 0.
-
-    ``seconds`` is None when the step starts or moves on, and its duration when it is done.
-    """
-
-    step: str
-    done: int = 0
-    total: int = 0
-    seconds: float | None = None
-
-
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[Preparing], None]
 
 
 @dataclass(frozen=True)
@@ -75,7 +62,7 @@ class _Board:
             self.failure = self.failure or error
             self._changed.notify_all()
 
-    def tell(self, progress: Progress) -> None:
+    def tell(self, progress: Preparing) -> None:
         """One listener call at a time, and none after a failure: this is also where steps get cancelled."""
         with self._changed:
             if self.failure:
@@ -118,9 +105,9 @@ def _work(board: _Board, connection: Connection) -> None:
     try:
         while (step := board.take()) is not None:
             begun = time.monotonic()
-            board.tell(Progress(step.name))
+            board.tell(Preparing(step=step.name))
             step.work(connection, board.tell)
-            board.tell(Progress(step.name, seconds=time.monotonic() - begun))
+            board.tell(Preparing(step=step.name, seconds=time.monotonic() - begun))
             board.finish(step)
     except Cancelled:
         pass

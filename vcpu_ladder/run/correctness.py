@@ -23,14 +23,19 @@ _PUBLISHED_EVERY_S = 0.6  # the service publishes its counters twice a second
 _PUBLISHED_WITHIN_S = 5.0
 
 
+def worker_gauges(service_url: str, timeout_s: float = 5.0) -> dict[str, list[float]]:
+    """{``ladder_api_*`` gauge: its value in each worker}. Raises httpx.HTTPError."""
+    text = get_text(f"{service_url}/metrics", timeout_s)
+    return {
+        family.name.removeprefix("ladder_api_"): [sample.value for sample in family.samples]
+        for family in text_string_to_metric_families(text)
+        if family.name.startswith("ladder_api_") and family.type == "gauge"
+    }
+
+
 def worker_totals(service_url: str, timeout_s: float = 5.0) -> dict[str, float]:
     """``ladder_api_*`` gauges, summed over workers. Raises httpx.HTTPError."""
-    text = get_text(f"{service_url}/metrics", timeout_s)
-    totals: dict[str, float] = {}
-    for family in text_string_to_metric_families(text):
-        if family.name.startswith("ladder_api_") and family.type == "gauge":
-            totals[family.name.removeprefix("ladder_api_")] = sum(sample.value for sample in family.samples)
-    return totals
+    return {name: sum(values) for name, values in worker_gauges(service_url, timeout_s).items()}
 
 
 ERROR_CAUSES = ("too_many_clients", "pool_timeouts", "database_unavailable")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from services.contract.endpoints import SHOP
-from vcpu_ladder.environments.base import Stack
+from vcpu_ladder.environments.base import Load, Stack
 from vcpu_ladder.errors import RunInvalid
 from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.records.record import Figures, Latency
@@ -23,7 +23,7 @@ _THRESHOLD_CROSSED = 99
 # Start-up and summary; the load itself has its own clock.
 _SLACK_S = 30.0
 
-Progress = Callable[[str, float, float | None], None]  # phase, seconds left, live RPS
+OnSample = Callable[[Sample, float], None]  # a new sample, and how many seconds of load are left
 
 
 def load_variables(stage: ResolvedStage, body: str) -> dict[str, str]:
@@ -40,11 +40,11 @@ def drive(
     seed: int,
     variables: Mapping[str, str],
     folder: Path,
-    progress: Progress,
+    on_sample: OnSample,
     samples_out: list[Sample],
 ) -> Figures:
     """Warm up and measure in one k6 run. ``variables`` are the script's own beside those of the load.
-    ``samples_out`` fills while it runs, so that a crash keeps them.
+    ``samples_out`` fills while it runs, so that a crash keeps them; each is told once to ``on_sample``.
 
     Raises RunInvalid when k6 or a process of the stack ends early.
     """
@@ -63,6 +63,7 @@ def drive(
     sampler = Sampler(stack, generator.stats_url, phase)
     sampler.samples = samples_out
     sampler.start()
+    told = 0
     try:
         while generator.exit_code() is None:
             elapsed = time.monotonic() - started
@@ -71,19 +72,25 @@ def drive(
             ended = stack.died()
             if ended is not None:
                 raise RunInvalid(f"during {phase()}: {ended}")
-            live = samples_out[-1]["rps"] if samples_out else None
-            progress(phase(), max(0.0, whole_s - elapsed), float(live) if live is not None else None)
+            for sample in samples_out[told:]:
+                on_sample(sample, max(0.0, whole_s - elapsed))
+                told += 1
             time.sleep(0.25)
     finally:
         sampler.stop()
         generator.stop()
+    _require_success(generator, phase())
+    return read_summary(summary)
+
+
+def _require_success(generator: Load, phase: str) -> None:
+    """Raises RunInvalid for an end that is none of the load's own."""
     code = generator.exit_code()
     if code not in (0, _THRESHOLD_CROSSED):
         how = (
             f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
         )
-        raise RunInvalid(f"during {phase()}: k6 {how}", generator.tail())
-    return read_summary(summary)
+        raise RunInvalid(f"during {phase}: k6 {how}", generator.tail())
 
 
 def read_summary(path: Path) -> Figures:

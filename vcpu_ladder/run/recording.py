@@ -16,10 +16,11 @@ from vcpu_ladder.environments.base import Environment
 from vcpu_ladder.environments.machine import machine_facts, source_facts
 from vcpu_ladder.errors import LadderError, not_writable
 from vcpu_ladder.ladder.resolve import ResolvedStage
-from vcpu_ladder.records.events import Listener, Moment
+from vcpu_ladder.records.events import Checked, Listener, Sampled, Step
 from vcpu_ladder.records.limits import limit_of
 from vcpu_ladder.records.record import CheckResult, Figures, ProofResult, RunRecord, Status
 from vcpu_ladder.records.store import MARKER, now, run_folder, save, write_atomically
+from vcpu_ladder.run.columns import COLUMNS
 from vcpu_ladder.run.sample import Sample, medians, write_samples
 from vcpu_ladder.run.validity import Evidence, judge
 
@@ -69,7 +70,7 @@ class Run:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         self.phase = name
-        self.tell(name)
+        self.tell()
         begun = time.monotonic()
         try:
             yield
@@ -80,8 +81,22 @@ class Run:
     def pinned(self) -> bool:
         return bool(self.facts.get("pinned"))
 
-    def tell(self, phase: str, left_s: float | None = None, rps: float | None = None) -> None:
-        self.listener.moment(Moment(self.job.stage.name, self.job.repeat, phase, left_s, rps))
+    def tell(self, detail: str = "") -> None:
+        """The step that the run is in, and what it waits for there."""
+        stage, repeat = self.job.stage.name, self.job.repeat
+        self.listener(Step(stage=stage, run_id=self.run_id, repeat=repeat, step=self.phase, detail=detail))
+
+    def tell_sample(self, sample: Sample, left_s: float) -> None:
+        self.listener(
+            Sampled(
+                stage=self.job.stage.name,
+                run_id=self.run_id,
+                repeat=self.job.repeat,
+                phase=str(sample["phase"]),
+                left_s=round(left_s, 3),
+                values={name: _number(sample.get(name)) for name in COLUMNS},
+            )
+        )
 
 
 def begin(job: Job, environment: Environment, listener: Listener) -> Run:
@@ -108,6 +123,17 @@ def finish(run: Run, status: Status, error: LadderError | None) -> RunRecord:
         if failed:
             record = record.model_copy(update={"status": "invalid", "reason": "; ".join(failed)})
     save(record, run.folder)
+    for check in record.checks:
+        run.listener(
+            Checked(
+                stage=run.job.stage.name,
+                run_id=run.run_id,
+                name=check.name,
+                severity=check.severity,
+                ok=check.ok,
+                text=check.text,
+            )
+        )
     (run.folder / MARKER).unlink(missing_ok=True)
     return record
 
@@ -185,3 +211,7 @@ def _checks(run: Run, summary: dict[str, float | None]) -> list[CheckResult]:
         run.budget,
     )
     return judge(evidence)
+
+
+def _number(value: float | str | None) -> float | None:
+    return None if value is None else float(value)

@@ -17,7 +17,7 @@ from vcpu_ladder.errors import (
     RunInvalid,
     Unproven,
 )
-from vcpu_ladder.records.events import Listener
+from vcpu_ladder.records.events import Finished, Listener
 from vcpu_ladder.records.record import RunRecord, Status
 from vcpu_ladder.run.budget import spent
 from vcpu_ladder.run.correctness import check_correctness, errors_by_cause, requests_by_worker
@@ -63,7 +63,7 @@ def run_stage(job: Job, environment: Environment, listener: Listener) -> RunReco
         with _deaf_to_interrupts(), run.step("stop"):
             environment.down()
         record = finish(run, status, error)
-    listener.finished(record)
+    listener(Finished.of(record))
     if isinstance(error, Interrupted):
         raise error
     return record
@@ -82,7 +82,7 @@ def _seven_steps(run: Run) -> None:
     with run.step("check"):
         requests_before, variables = _check(run, stack)
     with run.step("load"):
-        run.figures = drive(stack, stage, run.job.seed, variables, run.folder, run.tell, run.samples)
+        run.figures = drive(stack, stage, run.job.seed, variables, run.folder, run.tell_sample, run.samples)
     with run.step("check again"):
         _look_back(run, stack, requests_before)
 

@@ -16,7 +16,8 @@ from vcpu_ladder.postgres.connect import session
 from vcpu_ladder.postgres.plan import SeedPlan
 from vcpu_ladder.postgres.seed import SeedReport, seed, template_ready
 from vcpu_ladder.postgres.server import MEASURE, SEED
-from vcpu_ladder.postgres.steps import OnProgress, Progress
+from vcpu_ladder.postgres.steps import OnProgress
+from vcpu_ladder.records.events import Preparing
 
 SQLITE = PurePosixPath("/data/shop.sqlite")
 # Of the user in the service's image.
@@ -76,7 +77,7 @@ def seed_postgres(
     try:
         report = seed(server, plan, on_progress, anew)
     finally:
-        on_progress(Progress("restart with the settings for measuring"))
+        on_progress(Preparing(step="restart with the settings for measuring"))
         start_postgres(project)
     return report
 
@@ -97,7 +98,7 @@ def prepare(stages: Iterable[ResolvedStage], project: Project, folder: Path, on_
     wanted = {(str(stage.knobs["database"]), stage.scale.factor): stage.scale for stage in stages}
     for (database, factor), scale in sorted(wanted.items(), key=lambda item: item[0]):
         if database == "sqlite":
-            on_progress(Progress(f"SQLite file at scale {factor:g}, if it is not there"))
+            on_progress(Preparing(step=f"SQLite file at scale {factor:g}, if it is not there"))
             sqlite.template(folder / "sqlite", scale, DATA_SEED)
         else:
             seed_postgres(project, SeedPlan(factor, DATA_SEED), on_progress)

@@ -26,7 +26,8 @@ from vcpu_ladder.environments.machine import machine_facts
 from vcpu_ladder.environments.service import service_command, start_deadline_s, upstream_command
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.ladder.resolve import ResolvedStage
-from vcpu_ladder.postgres.steps import OnProgress, Progress
+from vcpu_ladder.postgres.steps import OnProgress
+from vcpu_ladder.records.events import Preparing
 
 _PROMETHEUS = "http://prometheus:9090"
 
@@ -110,7 +111,7 @@ class ComposeEnvironment:
         for stage in stages:
             self.project.require_open_files(stage)
         kept = self.project.kept_up()
-        on_progress(Progress("images of compose.yaml: fetched or built where they are not there"))
+        on_progress(Preparing(step="images of compose.yaml: fetched or built where they are not there"))
         on_postgres = any(stage.knobs["database"] == "postgres" for stage in stages)
         self._build(["k6", "postgres"] if on_postgres else ["k6"])
         self.project.share_cpus(self.project.split(1), pinned=True, budget=1)

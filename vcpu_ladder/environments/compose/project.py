@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -104,6 +103,8 @@ class Project:
 
     def _open_files(self) -> int:
         """As many as the engine may grant: where it runs beside us, our own hard limit is its too."""
+        import resource  # not on Windows
+
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         bounded = self.engine.on_this_kernel and hard != resource.RLIM_INFINITY
         return min(OPEN_FILES, hard) if bounded else OPEN_FILES

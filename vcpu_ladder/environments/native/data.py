@@ -17,7 +17,8 @@ from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.postgres.plan import SeedPlan
 from vcpu_ladder.postgres.seed import seed, seed_native
 from vcpu_ladder.postgres.server import ExternalServer, NativeServer, Server
-from vcpu_ladder.postgres.steps import OnProgress, Progress
+from vcpu_ladder.postgres.steps import OnProgress
+from vcpu_ladder.records.events import Preparing
 
 
 def prepare(stages: Iterable[ResolvedStage], folder: Path, port: int, on_progress: OnProgress) -> None:
@@ -41,10 +42,10 @@ def _timed(on_progress: OnProgress) -> sqlite.OnRows:
     def on_rows(step: str, done: int, total: int) -> None:
         nonlocal began
         if done < total:
-            on_progress(Progress(step, done, total))
+            on_progress(Preparing(step=step, done=done, total=total))
             return
         now = time.monotonic()
-        on_progress(Progress(step, seconds=now - began))
+        on_progress(Preparing(step=step, seconds=now - began))
         began = now
 
     return on_rows

@@ -1,6 +1,6 @@
-"""The rules by which a published rung counts as reproduced, all of them; docs/methodology.md explains them.
+"""The rules by which a published stage counts as reproduced, all of them; docs/methodology.md has them.
 
-Rungs are compared by their ratio to the nearest published rung above: sizes belong to the hardware. A
+Stages are compared by their ratio to the nearest published one above: sizes belong to the hardware. A
 published rate counts failed requests; ours does not, so the published share of failures is taken off.
 """
 
@@ -15,8 +15,8 @@ from vcpu_ladder.ladder.ladder import Published
 from vcpu_ladder.summary.merge import Row
 from vcpu_ladder.summary.verdict import Ratio
 
-Verdict = Literal[
-    "first rung",
+Outcome = Literal[
+    "first stage",
     "reproduced",
     "shape reproduced",
     "not reproduced",
@@ -35,7 +35,7 @@ CLOSEST, FARTHEST = math.log(1.1), math.log(1.5)
 
 @dataclass(frozen=True)
 class Compared:
-    """A published rung: its figures and ours. ``to`` and both ratios are None for the first rung of a ladder;
+    """A published stage: its figures and ours. ``to`` and both ratios are None for the first of a ladder;
     ``impossible`` is the audit's reason why the published figures cannot be.
     """
 
@@ -75,86 +75,86 @@ def served_rps(published: Published) -> float:
     return published.rps * (1 - published.others.get("failed_ratio", 0.0))
 
 
-def _not_measured(rung: Compared) -> str | None:
-    if rung.row is None:
+def _not_measured(compared: Compared) -> str | None:
+    if compared.row is None:
         return "no record"
-    if rung.to is not None and rung.to_row is None:
-        return f"no record of {rung.to}"
+    if compared.to is not None and compared.to_row is None:
+        return f"no record of {compared.to}"
     return None
 
 
-def _invalid(rung: Compared) -> str | None:
-    for row in (rung.row, rung.to_row):
+def _invalid(compared: Compared) -> str | None:
+    for row in (compared.row, compared.to_row):
         if row is not None and not row.valid:
             return f"{row.stage}: {row.notes[0] if row.notes else 'no valid run'}"
-    if rung.to is not None and rung.ratio is None:
-        return f"{rung.stage} or {rung.to} served nothing"
+    if compared.to is not None and compared.ratio is None:
+        return f"{compared.stage} or {compared.to} served nothing"
     return None
 
 
-def _nothing(rung: Compared) -> str | None:
-    """A rung that fails by what it shows may serve nothing at all: no ratio, and yet a result."""
-    collapsed = rung.row is not None and rung.row.valid and rung.row.rps == 0
-    if collapsed and rung.published_ratio is not None and math.log(rung.published_ratio) < -NO_CHANGE:
+def _nothing(compared: Compared) -> str | None:
+    """A compared that fails by what it shows may serve nothing at all: no ratio, and yet a result."""
+    collapsed = compared.row is not None and compared.row.valid and compared.row.rps == 0
+    if collapsed and compared.published_ratio is not None and math.log(compared.published_ratio) < -NO_CHANGE:
         return "the same direction: here it served nothing"
     return None
 
 
-def _first(rung: Compared) -> str | None:
-    return "the others of its ladder are compared with it" if rung.to is None else None
+def _first(compared: Compared) -> str | None:
+    return "the others of its ladder are compared with it" if compared.to is None else None
 
 
-def _close(rung: Compared) -> str | None:
-    published, ours = rung.logs
+def _close(compared: Compared) -> str | None:
+    published, ours = compared.logs
     allowed = min(max(OFF_BY * abs(published), CLOSEST), FARTHEST)
     if abs(ours - published) <= allowed:
         return f"within × {math.exp(allowed):.3g} of the published ratio"
     return None
 
 
-def _undecided(rung: Compared) -> str | None:
-    published, _ = rung.logs
-    if not (rung.includes(0.0) and rung.includes(published)):
+def _undecided(compared: Compared) -> str | None:
+    published, _ = compared.logs
+    if not (compared.includes(0.0) and compared.includes(published)):
         return None
-    if abs(published) <= NO_CHANGE and not rung.wide:
+    if abs(published) <= NO_CHANGE and not compared.wide:
         return None
     return "our interval holds both no change and the published ratio: more REPEATS"
 
 
-def _same_shape(rung: Compared) -> str | None:
-    published, ours = rung.logs
+def _same_shape(compared: Compared) -> str | None:
+    published, ours = compared.logs
     if abs(published) <= NO_CHANGE and abs(ours) <= NO_CHANGE:
         return "no change, there and here"
     if (
         abs(published) > NO_CHANGE
         and abs(ours) > NO_CHANGE
         and published * ours > 0
-        and not rung.includes(0.0)
+        and not compared.includes(0.0)
     ):
         return f"the same direction, {'more' if abs(ours) > abs(published) else 'less'} of it"
     return None
 
 
-def _no_room(rung: Compared) -> str | None:
+def _no_room(compared: Compared) -> str | None:
     """More workers buy nothing where one already has all the CPU there is, or all the users."""
-    published, _ = rung.logs
-    above = rung.to_row
-    if above is None or not (rung.change or "").startswith("workers = ") or published <= NO_CHANGE:
+    published, _ = compared.logs
+    above = compared.to_row
+    if above is None or not (compared.change or "").startswith("workers = ") or published <= NO_CHANGE:
         return None
     if above.limit == "cpu":
-        return f"{rung.to} has its one CPU full: more workers on it add none"
+        return f"{compared.to} has its one CPU full: more workers on it add none"
     if above.limit == "parked requests":
-        return f"{rung.to} serves all its users at once already: there are none left for more workers"
+        return f"{compared.to} serves all its users at once already: there are none left for more workers"
     return None
 
 
-# In this order: the first that has a reason gives the verdict.
-_RULES: tuple[tuple[Verdict, Callable[[Compared], str | None]], ...] = (
-    ("cannot be", lambda rung: rung.impossible),
+# In this order: the first that has a reason gives the outcome.
+_RULES: tuple[tuple[Outcome, Callable[[Compared], str | None]], ...] = (
+    ("cannot be", lambda compared: compared.impossible),
     ("not measured", _not_measured),
     ("shape reproduced", _nothing),
     ("invalid", _invalid),
-    ("first rung", _first),
+    ("first stage", _first),
     ("undecided", _undecided),
     ("reproduced", _close),
     ("shape reproduced", _same_shape),
@@ -162,10 +162,10 @@ _RULES: tuple[tuple[Verdict, Callable[[Compared], str | None]], ...] = (
 )
 
 
-def verdict(rung: Compared) -> tuple[Verdict, str]:
-    """The verdict and its reason."""
+def outcome(compared: Compared) -> tuple[Outcome, str]:
+    """The outcome and its reason."""
     for name, reason_of in _RULES:
-        reason = reason_of(rung)
+        reason = reason_of(compared)
         if reason is not None:
             return name, reason
     return "not reproduced", "another ratio"

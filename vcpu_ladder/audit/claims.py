@@ -33,7 +33,7 @@ class Timeout(_Strict):
     seen: str
 
 
-class Row(_Strict):
+class Claim(_Strict):
     """One line of a table. Rates are a second; ``_ms`` are milliseconds, ``_s`` seconds.
 
     Load: ``users`` of a closed loop, started over ``ramp_s``; ``load_s`` is the whole load, ramp included;
@@ -82,7 +82,7 @@ class Row(_Strict):
 
 class Study(_Strict):
     title: str
-    rows: dict[str, Row]
+    rows: dict[str, Claim]
 
 
 class _StudyIn(BaseModel):
@@ -97,7 +97,7 @@ class _File(BaseModel):
     studies: Annotated[dict[_Name, _StudyIn], Field(min_length=1)]
 
 
-def load_figures(path: Path) -> dict[str, Study]:
+def load_claims(path: Path) -> dict[str, Study]:
     """Read a file of figures. Raises UsageError: file, study, row, key, and what is allowed."""
     try:
         file = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -114,13 +114,15 @@ def load_figures(path: Path) -> dict[str, Study]:
 
 def _study(path: Path, name: str, raw: _StudyIn) -> Study:
     rows = {}
-    for row_name, own in raw.rows.items():
+    for claim_name, own in raw.rows.items():
         try:
-            # TOML has arrays; a row keeps tuples.
+            # TOML has arrays; a claim keeps tuples.
             content = {**raw.shared, **own}
-            rows[row_name] = Row.model_validate({**content, "timeouts": tuple(content.get("timeouts", ()))})
+            rows[claim_name] = Claim.model_validate(
+                {**content, "timeouts": tuple(content.get("timeouts", ()))}
+            )
         except (ValidationError, TypeError) as error:
-            raise _refusal(path, f"studies.{name}.rows.{row_name}", error) from None
+            raise _refusal(path, f"studies.{name}.rows.{claim_name}", error) from None
     return Study(title=raw.title or name, rows=rows)
 
 
@@ -130,6 +132,6 @@ def _refusal(path: Path, where: str, error: ValidationError | TypeError) -> Usag
     first = error.errors()[0]
     key = ".".join(filter(None, (where, *map(str, first["loc"]))))
     if first["type"] == "extra_forbidden":
-        allowed = f"; a row may have {', '.join(Row.model_fields)}" if where else ""
+        allowed = f"; a row may have {', '.join(Claim.model_fields)}" if where else ""
         return UsageError(f"{path}: {key}: unknown key{allowed}")
     return UsageError(f"{path}: {key}: {first['msg']}, not {first['input']!r}")
