@@ -204,7 +204,8 @@ def replicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         return made
 
     def climb(plan: Plan, environment: Environment, listener: Any, records: list[RunRecord]) -> None:
-        records += [run_one(job) for job in plan.left(records)]
+        for job in plan.left(records):
+            records += [run_one(job)]
 
     monkeypatch.setattr(measuring, "climb", climb)
 

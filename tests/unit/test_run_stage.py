@@ -21,8 +21,10 @@ from vcpu_ladder.records.events import nobody
 from vcpu_ladder.records.record import RunRecord
 from vcpu_ladder.records.store import MARKER, RECORD, load_records, unfinished
 from vcpu_ladder.run import stage as steps
+from vcpu_ladder.run.climb import climb
 from vcpu_ladder.run.counters import NotSettled
 from vcpu_ladder.run.drive import read_summary
+from vcpu_ladder.run.plan import interleaved
 from vcpu_ladder.run.recording import Job
 from vcpu_ladder.run.stage import run_stage
 
@@ -172,7 +174,7 @@ def test_a_worker_too_busy_to_answer_after_the_load_is_looked_for_among_the_proc
 @pytest.mark.parametrize(
     ("raised", "status", "surfaces"),
     [
-        (KeyboardInterrupt(), "interrupted", Interrupted),
+        (KeyboardInterrupt(), "interrupted", None),
         (RunInvalid("k6 was killed by signal 9", "last words"), "invalid", None),
         (EnvironmentNotReady("the service went away"), "failed", None),
         (ZeroDivisionError("a bug"), "failed", ZeroDivisionError),
@@ -199,6 +201,38 @@ def test_a_run_that_ends_badly_is_recorded_with_its_reason_and_taken_down(
     assert record.status == status
     assert record.reason
     assert environment.downs == 1
+
+
+def test_an_interrupted_run_ends_its_climb_and_is_in_its_records(
+    tmp_path: Path, service: dict[str, Any]
+) -> None:
+    def fail() -> Any:
+        raise KeyboardInterrupt
+
+    service["drive"] = fail
+    kept: list[RunRecord] = []
+    with pytest.raises(Interrupted, match="main/v3: interrupted during load; recorded"):
+        climb(interleaved([stage("v3")], 3, tmp_path), FakeEnvironment(), nobody, kept)
+    assert [record.status for record in kept] == ["interrupted"]
+    assert kept == [only_record(tmp_path)]
+
+
+def test_a_marker_that_is_no_record_is_named_and_stays(tmp_path: Path, service: dict[str, Any]) -> None:
+    go(tmp_path, FakeEnvironment())
+    (path,) = tmp_path.glob(f"**/{RECORD}")
+    old = {**json.loads(path.read_text()), "schema_version": 1, "status": "killed"}
+    path.unlink()
+    marker = path.with_name(MARKER)
+    for text in ("[]", "{", '{"record": {"schema_version": 99}}'):
+        marker.write_text(text)
+        (line,) = guard.clean_up(tmp_path)
+        assert str(marker) in line
+        assert marker.exists()
+    # One of an older schema is brought to today's.
+    marker.write_text(json.dumps({"record": old}))
+    (line,) = guard.clean_up(tmp_path)
+    assert "recorded as killed" in line
+    assert only_record(tmp_path).status == "killed"
 
 
 def test_a_service_that_stops_answering_during_the_check_is_an_invalid_run(

@@ -11,8 +11,7 @@ from typing import TextIO
 
 from vcpu_ladder.environments.native.processes import end_strays, strays
 from vcpu_ladder.errors import EnvironmentNotReady, not_writable
-from vcpu_ladder.records.record import RunRecord
-from vcpu_ladder.records.store import MARKER, now, save, unfinished
+from vcpu_ladder.records.store import MARKER, now, parse_record, save, unfinished
 
 
 def lock_path() -> Path:
@@ -66,8 +65,8 @@ def clean_up(results: Path) -> list[str]:
 def _record_killed(folder: Path) -> str:
     marker = folder / MARKER
     try:
-        draft = RunRecord.model_validate(json.loads(marker.read_text(encoding="utf-8"))["record"])
-    except (OSError, ValueError, KeyError) as error:
+        draft = parse_record(json.dumps(json.loads(marker.read_text(encoding="utf-8"))["record"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return f"{marker}: a killed run's marker that cannot be read: {str(error).splitlines()[0]}"
     killed = draft.model_copy(update={"ended_at": now(), "reason": "the runner was killed during this run"})
     save(killed, folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,12 +17,14 @@ from vcpu_ladder.commands.guard import only_one
 from vcpu_ladder.commands.measuring import run_plan, tell_cleaned
 from vcpu_ladder.commands.options import environment_of
 from vcpu_ladder.commands.summary import write_summary
+from vcpu_ladder.environments.base import Environment
 from vcpu_ladder.environments.machine import machine_facts, source_facts
 from vcpu_ladder.errors import EnvironmentNotReady, RunInvalid, UsageError
 from vcpu_ladder.ladder.durations import show_duration
 from vcpu_ladder.ladder.ladder import Ladder
 from vcpu_ladder.records.key import workload_of
-from vcpu_ladder.records.store import load_records
+from vcpu_ladder.records.record import RunRecord
+from vcpu_ladder.records.store import RecordStore
 from vcpu_ladder.replicate.outcome import Compared
 from vcpu_ladder.replicate.plan import Today, measured, published_ladders, to_run
 from vcpu_ladder.replicate.table import HEAD, compare_all, line
@@ -57,13 +59,21 @@ def replicate_command(
     if results is not None and not table:
         raise UsageError("--results is for reading: it needs --table")
     chosen = _chosen(ladders, full)
-    failed: list[str] = []
-    try:
-        if not table:
-            failed = _measure(chosen, repeats, environment)
-    finally:
-        compared = _compared(results or paths.RESULTS, chosen, planned_only=not table)
+    if table:
+        compared = _compared(RecordStore(results or paths.RESULTS), chosen)
         _print_table(compared)
+        _complain(compared)
+        return
+    found = environment_of(environment)
+    with only_one():
+        tell_cleaned()
+        store = RecordStore(paths.RESULTS)
+        try:
+            failed = _measure(chosen, repeats, found, store)
+        finally:
+            write_summary(store.records, store.complaints, store.folder)
+            compared = _compared(store, chosen, _planned(chosen))
+            _print_table(compared)
     if failed:
         raise EnvironmentNotReady(failed[0], "\n".join(failed[1:]) or None, "vcpu-ladder doctor")
     _complain(compared)
@@ -81,14 +91,14 @@ def _chosen(names: str | None, full: bool) -> list[Ladder]:
     return [known[name] for name in wanted]
 
 
-def _measure(ladders: Sequence[Ladder], repeats: int, chosen: str | None) -> list[str]:
-    """Run what is not measured yet; what kept a ladder from running, one line each."""
-    environment = environment_of(chosen)
-    earlier, _ = load_records(paths.RESULTS)
+def _measure(
+    ladders: Sequence[Ladder], repeats: int, environment: Environment, store: RecordStore
+) -> list[str]:
+    """Run what the store lacks, and add it; what kept a ladder from running, one line each."""
     today = Today(workload_of(source_facts(), environment.kind), machine_facts()["host"], environment.kind)
     plans: dict[str, FixedPlan] = {}
     for ladder in ladders:
-        left = [(stage, repeats - measured(stage, earlier, today)) for stage in to_run(ladder)]
+        left = [(stage, repeats - measured(stage, store.records, today)) for stage in to_run(ladder)]
         pending = [stage for stage, runs in left if runs > 0]
         if pending:
             plans[ladder.name] = interleaved(pending, max(runs for _, runs in left), paths.RESULTS)
@@ -97,24 +107,33 @@ def _measure(ladders: Sequence[Ladder], repeats: int, chosen: str | None) -> lis
     what = f"{len(jobs)} runs of {', '.join(plans)}" if plans else "everything is measured already"
     say(f"{what}: about {show_duration(whole_s)}")
     failed = []
-    with only_one():
-        tell_cleaned()
-        for name, plan in plans.items():
-            try:
-                run_plan(plan, environment, [])
-            except EnvironmentNotReady as error:
-                failed.append(f"{name}: {error.what}")
-                say(f"{name}: not measured: {error.what}")
+    for name, plan in plans.items():
+        records: list[RunRecord] = []
+        try:
+            run_plan(plan, environment, records)
+        except EnvironmentNotReady as error:
+            failed.append(f"{name}: {error.what}")
+            say(f"{name}: not measured: {error.what}")
+        finally:
+            for record in records:
+                store.add(record)
     return failed
 
 
-def _compared(folder: Path, ladders: Sequence[Ladder], planned_only: bool) -> list[Compared]:
-    """The published stages of these ladders; ``planned_only``: by records of the planned load only."""
-    records, complaints = load_records(folder)
-    if planned_only:
-        write_summary(records, complaints, folder)
-        loads = {(stage.ladder, stage.load_fingerprint) for ladder in ladders for stage in to_run(ladder)}
-        records = [record for record in records if (record.ladder, record.load_fingerprint) in loads]
+def _planned(ladders: Sequence[Ladder]) -> set[tuple[str, str]]:
+    """{(ladder, load)} of what is run for these ladders."""
+    return {(stage.ladder, stage.load_fingerprint) for ladder in ladders for stage in to_run(ladder)}
+
+
+def _compared(
+    store: RecordStore, ladders: Sequence[Ladder], loads: Collection[tuple[str, str]] | None = None
+) -> list[Compared]:
+    """The published stages of these ladders, by records of these loads, or of any."""
+    records = [
+        record
+        for record in store.records
+        if loads is None or (record.ladder, record.load_fingerprint) in loads
+    ]
     names = [ladder.name for ladder in ladders]
     return [one for one in compare_all(by_name(merge(records))) if one.ladder in names]
 

@@ -46,7 +46,8 @@ _PARTS: dict[str, tuple[str, ...]] = {
 # They judge, write down or choose, and act on no figure.
 _NOT_ACTING = (
     *("vcpu_ladder/run/validity.py", "vcpu_ladder/run/recording.py", "vcpu_ladder/run/climb.py"),
-    *("vcpu_ladder/run/budget.py", "vcpu_ladder/environments/machine.py"),
+    *("vcpu_ladder/run/plan.py", "vcpu_ladder/run/evidence.py", "vcpu_ladder/run/budget.py"),
+    "vcpu_ladder/environments/machine.py",
     "vcpu_ladder/environments/registry.py",
 )
 

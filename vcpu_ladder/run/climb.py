@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vcpu_ladder.environments.base import Environment
+from vcpu_ladder.errors import Interrupted
 from vcpu_ladder.records.events import Listener, Planned, PlannedRun
 from vcpu_ladder.records.record import RunRecord
 from vcpu_ladder.run.plan import Plan, loaded_s
@@ -14,7 +15,8 @@ def climb(
 ) -> list[RunRecord]:
     """Run what the plan asks for. An invalid run is recorded and the climb goes on; the caller sees it.
 
-    ``records`` fills as runs end, so that a climb that is interrupted leaves its caller what it has.
+    ``records`` fills as runs end, so that a climb that is interrupted leaves its caller what it has. Raises
+    Interrupted when the user ended a run, and EnvironmentNotReady when one could not begin.
     """
     records = [] if records is None else records
     told: list[PlannedRun] | None = None
@@ -24,4 +26,8 @@ def climb(
             listener(Planned(climb_id=plan.climb_id, runs=tuple(runs), load_s=loaded_s(left)))
         told = runs
         records.append(run_stage(left[0], environment, listener))
+        if records[-1].status == "interrupted":
+            raise Interrupted(
+                f"{left[0].stage.name}: {records[-1].reason}; recorded", next_command="vcpu-ladder summary"
+            )
     return records

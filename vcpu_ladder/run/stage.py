@@ -38,8 +38,9 @@ _ANSWER_S = 5.0
 def run_stage(job: Job, environment: Environment, listener: Listener) -> RunRecord:
     """Run the stage once and write its record, whatever happens.
 
-    A service that does not start is a failed run, so that a climb goes on. Raises EnvironmentNotReady when
-    it could not begin, and Interrupted, after the record is written, when the user ended it.
+    A service that does not start is a failed run, so that a climb goes on; one that the user ended is
+    recorded as interrupted, and the caller ends the climb. Raises EnvironmentNotReady where it could not
+    begin.
     """
     environment.check_ready()
     run = begin(job, environment, listener)
@@ -48,13 +49,7 @@ def run_stage(job: Job, environment: Environment, listener: Listener) -> RunReco
     try:
         _seven_steps(run)
     except KeyboardInterrupt:
-        status, error = (
-            "interrupted",
-            Interrupted(
-                f"{job.stage.name}: interrupted during {run.phase}; recorded",
-                next_command="vcpu-ladder summary",
-            ),
-        )
+        status, error = "interrupted", Interrupted(f"interrupted during {run.phase}")
     except Unproven as unproven:
         status, error = "unproven", unproven
     except RunInvalid as invalid:
@@ -69,8 +64,6 @@ def run_stage(job: Job, environment: Environment, listener: Listener) -> RunReco
             environment.down()
         record = finish(run, status, error)
     listener(Finished.of(record))
-    if isinstance(error, Interrupted):
-        raise error
     return record
 
 
