@@ -42,7 +42,7 @@ def audit_command(
     if format_ is None:
         _print(rows)
     else:
-        out.print(FORMATS[format_](studies, rows), end="", highlight=False, markup=False, soft_wrap=True)
+        out.print(FORMATS[format_](studies, rows), end="", soft_wrap=True)
     impossible = [judged.name for judged in rows if judged.judgement == "cannot be"]
     if impossible:
         raise RunInvalid(
@@ -63,4 +63,4 @@ def _print(rows: Sequence[Judged]) -> None:
     out.print(table)
     for judged in rows:
         for text in details(judged):
-            out.print(text, highlight=False, markup=False, soft_wrap=True)
+            out.print(text, soft_wrap=True)

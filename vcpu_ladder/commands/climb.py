@@ -72,5 +72,5 @@ def run_command(
     kept = {stage_id, resolved.parent}
     print_rows([row for row in merge(measured.comparable) if row.stage in kept], out)
     folder = paths.RESULTS / loaded.name / stage_id / measured.records[-1].run_id
-    out.print(f"record: {folder}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"record: {folder}", soft_wrap=True)
     measured.complain()

@@ -46,7 +46,6 @@ def compare_command(
     how = "paired by repeat" if found.paired else "unpaired"
     out.print(
         f"{first} / {second}: {show_ratio(found)}, {found.verdict}; {ours.n} and {theirs.n} runs, {how}",
-        highlight=False,
         soft_wrap=True,
     )
 

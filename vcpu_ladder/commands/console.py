@@ -13,9 +13,15 @@ from rich.console import Console
 
 from vcpu_ladder.errors import LadderError
 
+
+def _console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """One that shows text as text: what a record, a ladder or an error says is never markup."""
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
 # A file or a pipe has no width of its own: give the table what it needs.
-out = Console() if sys.stdout.isatty() else Console(width=200)
-err = Console(stderr=True)
+out = _console(width=None if sys.stdout.isatty() else 200)
+err = _console(stderr=True)
 
 P = ParamSpec("P")
 
@@ -43,13 +49,13 @@ def _interrupt(*_: object) -> None:
 
 
 def _explain(error: LadderError) -> None:
-    err.print(f"error: {error.what}", style="red", markup=False, highlight=False, soft_wrap=True)
+    err.print(f"error: {error.what}", style="red", soft_wrap=True)
     for line in (error.evidence or "").splitlines():
-        err.print(f"  | {line}", markup=False, highlight=False, soft_wrap=True)
+        err.print(f"  | {line}", soft_wrap=True)
     if error.next_command:
-        err.print(f"next: {error.next_command}", markup=False, highlight=False, soft_wrap=True)
+        err.print(f"next: {error.next_command}", soft_wrap=True)
 
 
 def say(text: str) -> None:
     """A line for people, on standard error; whatever is in the text is text, not markup."""
-    err.print(text, markup=False, highlight=False, soft_wrap=True)
+    err.print(text, soft_wrap=True)

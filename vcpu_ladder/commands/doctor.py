@@ -13,6 +13,7 @@ from typing import Literal
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from vcpu_ladder import paths
 from vcpu_ladder.commands.console import ends_well, out
@@ -195,9 +196,7 @@ def doctor_command() -> None:
     findings = examine()
     colours = {"ok": "green", "warning": "yellow", "missing": "red"}
     for finding in findings:
-        table.add_row(
-            finding.name, f"[{colours[finding.state]}]{finding.state}[/]", finding.text, finding.remedy
-        )
+        table.add_row(finding.name, Text(finding.state, colours[finding.state]), finding.text, finding.remedy)
     out.print(table)
     missing = [finding for finding in findings if finding.state == "missing"]
     if missing:

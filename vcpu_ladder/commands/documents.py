@@ -144,4 +144,4 @@ def documents_command(
                 f"{path}: its figures are not the records'", next_command="vcpu-ladder documents"
             )
         write_atomically(path, new)
-        out.print(f"rewrote {path}", highlight=False, soft_wrap=True)
+        out.print(f"rewrote {path}", soft_wrap=True)

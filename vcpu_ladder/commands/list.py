@@ -20,20 +20,18 @@ def list_command() -> None:
     for path in ladders_in(paths.LADDERS):
         loaded = load_ladder(path)
         resolve_all(loaded)
-        out.print(
-            f"{loaded.name}: {loaded.title} ({loaded.load.describe()})", highlight=False, soft_wrap=True
-        )
+        out.print(f"{loaded.name}: {loaded.title} ({loaded.load.describe()})", soft_wrap=True)
         for stage in loaded.stages.values():
             change = f"{stage.parent} + {stage.change}" if stage.change else "baseline"
             mark = "" if stage.id in loaded.climb else " (beside)"
-            out.print(f"  {stage.id}{mark}: {change}: {stage.title}", highlight=False, soft_wrap=True)
+            out.print(f"  {stage.id}{mark}: {change}: {stage.title}", soft_wrap=True)
 
 
 @listing.command("knobs")
 @ends_well
 def knobs_command() -> None:
     """Every knob a stage may change: allowed values, default, and what it does (a Markdown table)."""
-    out.print(knobs_table(), end="", highlight=False, markup=False, soft_wrap=True)
+    out.print(knobs_table(), end="", soft_wrap=True)
 
 
 def knobs_table() -> str:

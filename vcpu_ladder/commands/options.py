@@ -146,5 +146,5 @@ def load_of(ladder: Ladder, warmup: str | None, measure: str | None, users: str 
 
 def environment_of(name: str | None) -> Environment:
     environment, why = choose(name or None)
-    err.print(why, highlight=False, soft_wrap=True)
+    err.print(why, soft_wrap=True)
     return environment

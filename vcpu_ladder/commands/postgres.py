@@ -72,7 +72,7 @@ def seed_command(
                 report = _seed_in(found.make(), plan, tell, anew)
     for name, value in report.settings_not_in_force.items():
         say(f"the server keeps {name} = {value}, which a session cannot set: the load was slower for it")
-    out.print(_outcome(report), highlight=False, soft_wrap=True)
+    out.print(_outcome(report), soft_wrap=True)
 
 
 def _seed_in(environment: Environment, plan: SeedPlan, tell: OnProgress, anew: bool) -> SeedReport:
@@ -98,7 +98,6 @@ def restore_command(
         report = restore(server, SeedPlan(scale, seed_number, layout), database, say)
     out.print(
         f"{report.database} restored from {report.template} in {report.seconds:.1f} s ({report.method})",
-        highlight=False,
     )
 
 
@@ -113,7 +112,7 @@ def checksum_command(
     """One line a table: rows and a sum over the hashes of all rows."""
     with _server(home, port, database_url) as server, session(server.url(database)) as connection:
         for table, value in checksums(connection).items():
-            out.print(f"{table} {value}", highlight=False)
+            out.print(f"{table} {value}")
 
 
 @contextmanager

@@ -47,8 +47,8 @@ def serve_command(
         try:
             stack = chosen.up(resolved, f"serve-{secrets.token_hex(3)}", Path(folder), say)
             _prove(resolved, stack, bool(chosen.describe().get("pinned")))
-            out.print(f"{resolved.name} serves on {stack.service_url}", highlight=False, soft_wrap=True)
-            err.print("Ctrl-C ends it", highlight=False)
+            out.print(f"{resolved.name} serves on {stack.service_url}", soft_wrap=True)
+            err.print("Ctrl-C ends it")
             with suppress(KeyboardInterrupt):  # here it is the way to end, not an interruption
                 _wait(stack)
         finally:

@@ -47,14 +47,14 @@ def up_command(
         except BaseException:
             project.down()  # half a stack would be taken for a whole one by the next run
             raise
-    out.print(f"service     http://127.0.0.1:{project.ports.service}/docs", highlight=False)
-    out.print(f"upstream    http://127.0.0.1:{project.ports.upstream}/", highlight=False)
-    out.print(f"postgres    127.0.0.1:{project.ports.postgres}, password in .env", highlight=False)
+    out.print(f"service     http://127.0.0.1:{project.ports.service}/docs")
+    out.print(f"upstream    http://127.0.0.1:{project.ports.upstream}/")
+    out.print(f"postgres    127.0.0.1:{project.ports.postgres}, password in .env")
     for name in watching:
         place = _OBSERVERS[name]
         if place is not None:
             port = project.observer_port(*place)
-            out.print(f"{name:<11} http://127.0.0.1:{port}", highlight=False)
+            out.print(f"{name:<11} http://127.0.0.1:{port}")
 
 
 def _bring_up(project: Project, watching: list[str]) -> None:
@@ -86,7 +86,7 @@ def down_command() -> None:
     with only_one():
         project = Project(Engine.find())
         project.down()
-    out.print(f"{project.name} is down; its data is kept (make reset-db removes it)", highlight=False)
+    out.print(f"{project.name} is down; its data is kept (make reset-db removes it)")
 
 
 @stack.command("reset-db")
@@ -97,10 +97,8 @@ def reset_command() -> None:
         project = Project(Engine.find())
         compose_data.stop_postgres(project)
         there = project.drop_volume(compose_data.VOLUME)
-    out.print(
-        "PostgreSQL's volume is removed" if there else "there was no PostgreSQL volume", highlight=False
-    )
+    out.print("PostgreSQL's volume is removed" if there else "there was no PostgreSQL volume")
 
 
 def _say(text: str) -> None:
-    err.print(text, highlight=False, soft_wrap=True)
+    err.print(text, soft_wrap=True)
