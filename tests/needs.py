@@ -12,11 +12,13 @@ import pytest
 ROOT = "need root"
 SMALL_DISK = "need to mount a small disk"
 NOISE = "because other programs took the CPU"
+OLD_RECORDS = "show committed figures of an earlier source"
 
 REMEDIES = {
     ROOT: "run as root",
     SMALL_DISK: "run outside a container",
     NOISE: "end other programs",
+    OLD_RECORDS: "measure them anew",
 }
 # Programs that some tests need, and the Debian package of each.
 PACKAGES = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.contract.knobs import KNOBS
+from tests import needs
 from tests.factory import figures, record
 from vcpu_ladder import paths
 from vcpu_ladder.commands.documents import rewrite
@@ -57,7 +58,7 @@ def test_the_records_shown_are_of_todays_source(ladder: str) -> None:
     """Not a failure: measuring again takes hours. What differs is said."""
     rows = [row for row in newest(merge(load_records(paths.REFERENCE)[0])) if row.ladder == ladder]
     if not rows:
-        pytest.skip(f"{ladder}: no reference records")
+        pytest.skip(f"{needs.OLD_RECORDS}: {ladder} has none yet")
     key = rows[0].key
     today = replace(
         key,
@@ -65,7 +66,7 @@ def test_the_records_shown_are_of_todays_source(ladder: str) -> None:
         parts=tuple(sorted(acting(source_facts()["parts"], key.environment).items())),
     )
     if key != today:
-        pytest.skip(f"{ladder}: the records shown are not of today's source: {key.differences(today)}")
+        pytest.skip(f"{needs.OLD_RECORDS}: {ladder}: {key.differences(today)}")
 
 
 def test_a_key_is_written_for_one_ladder_or_in_a_list_for_several() -> None:
