@@ -416,7 +416,7 @@ def test_an_open_load_that_cannot_be_offered_is_invalid(ladder: Ladder, tmp_path
     text = text.replace('model = "closed"\nusers = 200', 'model = "open"\nrate = 400.0\nmax_users = 20')
     path = tmp_path / "main.toml"
     path.write_text(text)
-    done = ladder.run("run", f"{path}/v1", "--warmup", "0.5s", "--measure", "2s")
+    done = ladder.run("run", f"{path}/v2", "--warmup", "0.5s", "--measure", "2s")
     assert done.returncode == 4, done.stderr
     record = ladder.records()[-1]
     assert record["figures"]["dropped"] > 100

@@ -111,7 +111,7 @@ class Bench:
         self.environment = NativeEnvironment(Ports(**ports, postgres=self.port), data)
         self.runs = 0
 
-    def stage(self, name: str, users: int = 20, measure_s: float = 2.0) -> ResolvedStage:
+    def stage(self, name: str, users: int = 20, measure_s: float = 1.5) -> ResolvedStage:
         assert isinstance(self.ladder.load, ClosedLoad)
         load = replace(self.ladder.load, users=users, warmup_s=0.5, measure_s=measure_s)
         return resolve(self.ladder, name, load)
@@ -167,7 +167,7 @@ def test_writes_of_a_run_never_reach_the_next(bench: Bench) -> None:
 
 
 def test_too_many_clients_are_counted_and_survived_and_the_next_run_is_unaffected(bench: Bench) -> None:
-    record = bench.run(bench.stage("pool-200", users=180, measure_s=4.0))
+    record = bench.run(bench.stage("pool-200", users=180, measure_s=2.5))
     assert record.status == "invalid"
     assert record.service_errors["too_many_clients"] > 0
     assert "too many clients" in (record.reason or "")

@@ -52,7 +52,9 @@ class Bench:
         self.environment = NativeEnvironment(Ports(**ports, postgres=free_port()), data)
         self.bodies: dict[str, str] = {}
 
-    def run(self, name: str, monkeypatch: pytest.MonkeyPatch, spoil: str = "") -> RunRecord:
+    def run(
+        self, name: str, monkeypatch: pytest.MonkeyPatch, spoil: str = "", measure_s: float = 2.0
+    ) -> RunRecord:
         """``spoil`` is appended to the body that the load shall expect."""
         ladder_name, _, stage_id = name.partition("/")
         path = self.results / f"{ladder_name}.toml"
@@ -60,7 +62,7 @@ class Bench:
         path.write_text((paths.LADDERS / path.name).read_text() + MORE.get(ladder_name, ""))
         ladder = replace(load_ladder(path), scale=SCALE)
         assert isinstance(ladder.load, ClosedLoad)
-        load = replace(ladder.load, users=20, ramp_s=0.5, warmup_s=1.0, measure_s=2.0)
+        load = replace(ladder.load, users=20, ramp_s=0.5, warmup_s=1.0, measure_s=measure_s)
         stage = resolve(ladder, stage_id, load)
         told = load_variables
 
@@ -129,7 +131,7 @@ def test_simulation_answers_alike_in_its_three_forms(bench: Bench, monkeypatch: 
 def test_an_answer_that_differs_under_load_invalidates_the_run(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = bench.run("sleep/async-w1", monkeypatch, spoil=" ")
+    record = bench.run("sleep/async-w1", monkeypatch, spoil=" ", measure_s=1.0)
     assert record.status == "invalid"
     assert "bodies" in failed_checks(record)
     assert record.figures is not None
