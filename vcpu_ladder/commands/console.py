@@ -13,7 +13,7 @@ from rich.console import Console
 
 from vcpu_ladder.errors import LadderError
 
-# A file or a pipe has no width of its own: give the table what it needs.
+# A file or a pipe has no width of its own: give the table the width it needs.
 out = Console() if sys.stdout.isatty() else Console(width=200)
 err = Console(stderr=True)
 
@@ -51,5 +51,5 @@ def _explain(error: LadderError) -> None:
 
 
 def say(text: str) -> None:
-    """A line for people, on standard error; whatever is in the text is text, not markup."""
+    """A line for people, on standard error; the text is never read as markup."""
     err.print(text, markup=False, highlight=False, soft_wrap=True)
