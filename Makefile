@@ -14,7 +14,7 @@ help: ## Show this menu
 	@echo; echo 'Variables: MEASURE=30s WARMUP=15s REPEATS=3 USERS=200 STAGES=v1,v2 SCALE=0.01 SERVICE_PORT=8000 PYTHON=python3.13'
 
 .PHONY: setup
-setup: $(VENV)/.installed ## Make the virtual environment with everything a climb needs
+setup: $(VENV)/.installed ## Create the virtual environment with everything a climb needs
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'error: $(PYTHON) is older than 3.11; next: make $(MAKECMDGOALS) PYTHON=python3.11' >&2; exit 3; }
 	@$(PYTHON) -m venv $(VENV) || { echo 'error: $(PYTHON) cannot make a virtual environment; next: install its venv package (Debian: python3-venv)' >&2; exit 3; }
@@ -38,7 +38,7 @@ experiment-%: setup ## Climb any other ladder: make experiment-NAME for ladders/
 	@$(RUN) climb $*
 
 .PHONY: replicate
-replicate: setup ## Run all published ladders, scaled down (FULL=1: published sizes), and say what reproduces
+replicate: setup ## Run all published ladders, scaled down (FULL=1: published sizes), and say which results reproduce
 	@$(RUN) replicate
 
 .PHONY: seed-db
@@ -62,11 +62,11 @@ summary: setup ## Merge all records into results/summary.{md,csv,json} and the t
 	@$(RUN) summary
 
 .PHONY: audit
-audit: setup ## Hold published figures against Little's law and the ceilings (FILE=mine.toml for your own)
+audit: setup ## Check published figures by Little's law and the ceilings (FILE=mine.toml for your own)
 	@$(RUN) audit $(FILE)
 
 .PHONY: doctor
-doctor: setup ## Say what this machine can and cannot do, and the remedies
+doctor: setup ## Say what this machine can and cannot do, with remedies
 	@$(RUN) doctor
 
 .PHONY: list
@@ -74,7 +74,7 @@ list: setup ## List the ladders and their stages
 	@$(RUN) list
 
 .PHONY: test
-test: $(VENV)/.installed-dev ## Set up and pass the tests (unit, golden, end to end with short loads)
+test: $(VENV)/.installed-dev ## Set up and run the tests (unit, golden, end to end with short loads)
 	@$(VENV)/bin/python -m pytest
 
 .PHONY: test-unit
@@ -82,7 +82,7 @@ test-unit: $(VENV)/.installed-dev ## Only the tests without servers and processe
 	@$(VENV)/bin/python -m pytest tests/unit
 
 .PHONY: test-compose
-test-compose: $(VENV)/.installed-dev ## The Compose stack end to end; brings an engine and base images where there are none
+test-compose: $(VENV)/.installed-dev ## Test the Compose stack end to end; provides an engine and base images where there are none
 	@PYTHON=$(VENV)/bin/python tests/compose/run
 
 .PHONY: check

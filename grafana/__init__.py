@@ -1,1 +1,1 @@
-"""The dashboards: ``panels`` says what they show, ``build`` writes their JSON, ``check`` tries it."""
+"""The dashboards: ``panels`` says what they show, ``build`` writes their JSON, ``check`` tests it."""

@@ -26,15 +26,15 @@ from grafana.panels import DASHBOARDS, Panel
 FOLDER = Path(__file__).parent / "dashboards"
 SOURCE = DataSourceRef(type_val="prometheus", uid="prometheus")
 
-# Each chooses among what the ones before it leave.
+# Each variable offers only the values that the ones before it allow.
 _VARIABLES = {
     "ladder": "ladder:run_info",
     "stage": 'ladder:run_info{ladder=~"$ladder"}',
     "run": 'ladder:run_info{ladder=~"$ladder", stage=~"$stage"}',
 }
-# Grafana draws samples that are a step apart as one region: from a stage's start to its end. A service too
-# busy to be scraped must not end its stage, so a few missing seconds are bridged. At this step a region holds
-# together over ranges of up to 6 hours: Grafana asks for 11,000 steps at most.
+# Grafana draws consecutive samples, one step apart, as one region: from a stage's start to its end. A
+# service too busy to be scraped must not split its stage, so gaps of a few seconds are bridged. With this
+# step regions stay whole in ranges of up to 6 hours, because Grafana requests at most 11,000 steps.
 _ANNOTATION_STEP = "2s"
 _ANNOTATIONS = {
     "Stages": (
@@ -91,7 +91,7 @@ def _variable(name: str, series: str) -> dashboard.QueryVariable:
 def _annotation(name: str) -> dict[str, Any]:
     expr, title, text, color = _ANNOTATIONS[name]
     query = AnnotationQuery(name=name, datasource=SOURCE, icon_color=color, expr=expr)
-    # Keys of the Prometheus plugin, which Grafana's model of an annotation leaves to it.
+    # Keys of the Prometheus plugin, which Grafana's model of an annotation does not define.
     own = {"step": _ANNOTATION_STEP, "titleFormat": title, "textFormat": text}
     return {**json.loads(JSONEncoder().encode(query)), **own}
 

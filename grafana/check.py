@@ -1,8 +1,8 @@
-"""Try the dashboards: ``python -m grafana.check [--prometheus URL] [--without cgroup ...]``.
+"""Test the dashboards: ``python -m grafana.check [--prometheus URL] [--without cgroup ...]``.
 
-Each file against Grafana's own model of a dashboard; each datasource uid against the provisioned ones; and,
-given a Prometheus that watches a run or has just watched one, each query of each panel, variable and
-annotation. What has no data is named. Exit codes: 0 all well, 1 a dashboard is wrong or a panel empty,
+Checks each file against Grafana's own model of a dashboard, each datasource uid against the provisioned ones
+and, given a Prometheus that watches a run or has just watched one, each query of each panel, variable and
+annotation. Queries without data are named. Exit codes: 0 all well, 1 a dashboard is wrong or a panel empty,
 2 usage, 3 no Prometheus answers.
 """
 
@@ -32,7 +32,7 @@ _TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Asked:
-    """One query of a dashboard. ``where`` is for people; ``kind`` says how it is asked."""
+    """One query of a dashboard. ``where`` is for people; ``kind`` is the kind of query."""
 
     where: str
     expr: str
@@ -51,7 +51,7 @@ def provisioned_uids(folder: Path = HOME / "provisioning" / "datasources") -> se
 
 
 def unresolved(raw: Any, uids: set[str], path: str = "") -> list[str]:
-    """Every place that names a datasource no provisioning file defines, or none where it must name one."""
+    """Every place that names an unprovisioned datasource, or that names none but must."""
     if isinstance(raw, list):
         return [fault for i, one in enumerate(raw) for fault in unresolved(one, uids, f"{path}[{i}]")]
     if not isinstance(raw, dict):
@@ -127,7 +127,7 @@ def faults_of_files() -> list[str]:
 
 
 def _ask_all(prometheus: httpx.Client, without: Sequence[str], since_s: int) -> list[str]:
-    """Prints a line a query. Returns those that should have data and have none."""
+    """Print a line per query. Returns those that should have data and have none."""
     empty = []
     for raw in load().values():
         for asked in queries(raw):
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="append",
         default=[],
         choices=NEEDS,
-        help="what is not there, so that its queries may be empty",
+        help="what is absent, so that its queries may be empty",
     )
     parser.add_argument(
         "--since", type=int, default=120, metavar="S", help="look for data this many seconds back (120)"

@@ -1,6 +1,6 @@
-"""What the dashboards show: one entry a panel. ``python -m grafana.build`` turns them into JSON.
+"""What the dashboards show: one entry per panel. ``python -m grafana.build`` turns them into JSON.
 
-The queries read the recording rules of prometheus/rules, so that a panel is a name and a legend.
+The queries read the recording rules in prometheus/rules, so that a panel needs only a name and a legend.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-# What must be there for a query to have data: a limited container, a Postgres stage, failed requests.
+# What a query needs to have data: a limited container, a PostgreSQL stage, failed requests.
 Needs = Literal["", "cgroup", "postgres", "failures"]
 
 _SELECTED = 'ladder=~"$ladder", stage=~"$stage", run=~"$run"'
@@ -26,7 +26,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Panel:
-    """``unit`` is Grafana's name of it. ``over`` is ``time``, or ``stages`` for one bar a stage."""
+    """``unit`` is Grafana's name for it. ``over`` is ``time``, or ``stages`` for one bar per stage."""
 
     title: str
     unit: str
@@ -36,7 +36,7 @@ class Panel:
 
 
 def _now(rule: str, legend: str, needs: Needs = "", where: str = "") -> Query:
-    """The rule's series of the runs chosen above the dashboard; ``where`` are more matchers."""
+    """The rule's series for the runs selected in the dashboard; ``where`` holds further matchers."""
     return Query(f"ladder:{rule}{{{_SELECTED}{where}}}", legend, needs)
 
 

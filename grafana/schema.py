@@ -1,7 +1,7 @@
 """A dashboard's JSON against Grafana's own model of it.
 
-The model reads leniently: an unknown key is dropped and any value taken. So the JSON must come back from it
-as it went in, and each value must be of the type that the model declares.
+The model reads leniently: it drops unknown keys and accepts any value. So the JSON must come back from it
+unchanged, and each value must have the type that the model declares.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-# The Prometheus plugin's own keys of an annotation: Grafana's model leaves them to the plugin.
+# The Prometheus plugin's own keys of an annotation: Grafana's model does not define them.
 _PLUGIN_KEYS = {"step", "titleFormat", "textFormat"}
 
 
 def schema_faults(raw: dict[str, Any]) -> list[str]:
-    """Keys that Grafana's model does not know, and values of another type than it has: one line each."""
+    """One line for each key that Grafana's model does not know, and for each value of the wrong type."""
     register_default_plugins()
     try:
         model = Dashboard.from_json(raw)
@@ -47,7 +47,7 @@ def _differences(ours: Any, modelled: Any, path: str) -> Iterator[str]:
 
 
 def _misfits(model: Any, path: str) -> Iterator[str]:
-    """Attributes whose value is not of the declared type, in the model and all it holds."""
+    """Attributes whose value does not have the declared type, in the model and everything inside it."""
     if isinstance(model, list):
         for index, one in enumerate(model):
             yield from _misfits(one, f"{path}[{index}]")
@@ -73,7 +73,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is list:
         return isinstance(value, list) and all(_fits(one, get_args(hint)[0]) for one in value)
     if isinstance(hint, type) and issubclass(hint, Enum):
-        # Read from JSON it is the bare value.
+        # When read from JSON it is the bare value.
         return isinstance(value, hint) or value in [one.value for one in hint]
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-// The shop's weighted mix: six endpoints, the n-th request the same in every stage.
+// The shop's weighted mix: six endpoints, with the same n-th request in every stage.
 
 import exec from 'k6/execution';
 import http from 'k6/http';
@@ -10,10 +10,10 @@ import { pick, placeOfHundred } from './lib/random.js';
 
 const config = { ...readConfig(), rows: readRows() };
 
-// Requests of each kind in a block of 100. Every block holds exactly this mix, in an order of its own:
-// the share of upstream calls (35 %) then adds no noise to a run of few requests. Writes are few because
+// Requests of each kind in a block of 100. Every block holds exactly this mix, in a different order, so
+// that the share of upstream calls (35 %) adds no noise to a run of few requests. Writes are few because
 // SQLite has one write lock, which an awaiting driver holds over several turns of a busy event loop: at
-// 15 % without a pool the lock bounded v2 (docs/decisions/0004-load-of-the-main-ladder.md).
+// 15 % without a pool the lock limited v2 (docs/decisions/0004-load-of-the-main-ladder.md).
 const MIX = { light_read: 32, list: 15, join: 14, write: 4, upstream_read: 33, upstream_write: 2 };
 const ENDPOINTS = Object.keys(MIX);
 const BLOCK = ENDPOINTS.flatMap((name) => Array(MIX[name]).fill(name));
@@ -90,7 +90,7 @@ function bodyIsRight(request, response) {
 
 export default function () {
   const request = nthRequest(exec.scenario.iterationInTest);
-  // One name an endpoint: k6 would otherwise keep a metric series for every product id.
+  // One name per endpoint: k6 would otherwise keep a metric series for every product id.
   const parameters = { timeout: `${config.timeoutS}s`, tags: { name: request.kind } };
   measure.start();
   const response = request.body

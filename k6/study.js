@@ -1,4 +1,4 @@
-// One path of a published study: every user asks for it again as soon as it is answered.
+// One path of a published study: every user requests it again as soon as it is answered.
 
 import http from 'k6/http';
 import { sleep } from 'k6';
@@ -19,7 +19,7 @@ export default function () {
   measure.start();
   const response = http.get(config.baseUrl + target.path, PARAMETERS);
   const statusOk = response.status === 200;
-  // Every request is the same one and only reads: so is every right answer, byte for byte.
+  // Every request is the same and only reads, so every right answer is the same, byte for byte.
   measure.record('study', response, statusOk, statusOk && response.body === target.body);
   if (response.status === 0) {
     sleep(0.5); // a service that is gone must not turn the load generator into a busy loop

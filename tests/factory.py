@@ -1,4 +1,4 @@
-"""Records for tests, made like the runner's: one call, the differences named."""
+"""Records for tests, made like the runner's: one call, naming only the differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fake environment, its stack and its load, and the service that the seven steps see in it."""
+"""A fake environment with its stack and load, and the service that the seven steps see in it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from vcpu_ladder.run.stage import run_stage
 
 
 class FakeLoad:
-    """Ends when it has been asked a few times, or is stopped."""
+    """Ends after it has been polled a few times, or when it is stopped."""
 
     def __init__(self, summary: Path, stats_url: str) -> None:
         self.stats_url = stats_url
@@ -50,7 +50,7 @@ class FakeLoad:
 
 
 class FakeStack:
-    """Consumes a second with each look. After ``down`` it fails whoever asks it anything."""
+    """Each reading consumes a second of CPU. After ``down`` every call fails the test."""
 
     service_cpus = generator_cpus = 1
 
@@ -85,7 +85,7 @@ class FakeStack:
 
 
 class FakeEnvironment:
-    """Fails whoever asks it anything between ``down`` and the next ``check_ready``."""
+    """Every call between ``down`` and the next ``check_ready`` fails the test."""
 
     kind = "fake"
 
@@ -118,7 +118,7 @@ class FakeEnvironment:
     def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> FakeStack:
         if self._up:
             raise self._up
-        self._bound = [socket.socket() for _ in range(3)]  # nobody listens: who connects is refused at once
+        self._bound = [socket.socket() for _ in range(3)]  # nobody listens: connections are refused at once
         for one in self._bound:
             one.bind(("127.0.0.1", 0))
         return FakeStack(self)
@@ -149,7 +149,7 @@ def worker(pid: int, resolved: ResolvedStage, **wrong: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A sound two-worker service; tests change what it answers through this dict."""
+    """A correct two-worker service; tests change its answers through this dict."""
     resolved = stage("v3")
     answers: dict[str, Any] = {
         "workers": [worker(11, resolved), worker(12, resolved)],

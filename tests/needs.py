@@ -1,4 +1,4 @@
-"""Why a test was skipped: reasons that the closing line of the test run counts, each with its remedy."""
+"""Reasons for skipping a test, each with its remedy; the closing line of the test run counts them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REMEDIES = {
     NOISE: "end other programs",
     OLD_RECORDS: "measure them anew",
 }
-# Programs that some tests need, and the Debian package of each.
+# Programs that some tests need, and each one's Debian package.
 PACKAGES = {
     "promtool": "prometheus",
     "prometheus": "prometheus",
@@ -37,7 +37,7 @@ def absent(program: str) -> str:
 
 
 def with_program(program: str) -> pytest.MarkDecorator:
-    """The test needs it, whose package ``PACKAGES`` names."""
+    """Mark a test that needs this program, one of ``PACKAGES``."""
     assert program in PACKAGES
     return pytest.mark.skipif(shutil.which(program) is None, reason=absent(program))
 
@@ -49,7 +49,7 @@ def closing_line(reasons: Iterable[str]) -> str:
     }
     counted: Counter[str] = Counter()
     for reason in reasons:
-        # What follows the colon is this test's own: which checks failed, with their figures.
+        # What follows the colon differs by test: which checks failed, with their figures.
         known = reason.partition(":")[0]
         counted[known if known in remedies else reason] += 1
     parts = [

@@ -1,7 +1,7 @@
-"""What a busy machine does to a run: it becomes invalid, rightly. That is not what the tests are about.
+"""A busy machine makes a run invalid, and rightly so, but that is not what the tests are about.
 
-A test first asserts all that holds of a noisy run too (proofs, counts, exit codes), and then, by
-``skip_if_noisy``, is a skip with its reason where the rest needs a run that counts.
+A test first asserts everything that also holds for a noisy run (proofs, counts, exit codes). If the rest
+needs a valid run, it then calls ``skip_if_noisy``, which skips it with the reason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ AnyRecord = RunRecord | Mapping[str, Any]
 
 
 def failed_checks(record: AnyRecord) -> dict[str, str]:
-    """{check: its text} of those that make the run invalid."""
+    """{check: its text} for those that make the run invalid."""
     found = record.model_dump() if isinstance(record, RunRecord) else record
     return {
         check["name"]: check["text"]
@@ -30,7 +30,7 @@ def failed_checks(record: AnyRecord) -> dict[str, str]:
 
 
 def noise_of(*records: AnyRecord) -> str:
-    """What noise did to these runs, or an empty string. Fails where anything else makes one invalid."""
+    """What noise did to these runs, or an empty string. Fails if anything else makes one invalid."""
     told = []
     for record in records:
         found = record.model_dump() if isinstance(record, RunRecord) else record
@@ -42,7 +42,7 @@ def noise_of(*records: AnyRecord) -> str:
 
 
 def noise_of_command(code: int, records: Iterable[AnyRecord], output: str = "") -> str:
-    """The same of a command's runs: it ends with 0, or with 4 where noise made one of them invalid."""
+    """The same for a command's runs: it exits with 0, or with 4 if noise made one of them invalid."""
     records = list(records)
     assert code in (0, 4), output
     noise = noise_of(*records)

@@ -1,6 +1,6 @@
-"""Every way a command of ours can end badly, each with its exit code.
+"""Every way a command can fail, each with its exit code.
 
-Only the CLI prints these and exits; everything below it raises them.
+Only ``commands`` print these and exit; everything below raises them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class LadderError(Exception):
 
 
 class UsageError(LadderError):
-    """A command line or a ladder file that cannot be meant: nothing was started."""
+    """A command line or a file that cannot be right: nothing was started."""
 
     exit_code = 2
 
@@ -38,23 +38,23 @@ class EnvironmentNotReady(LadderError):
 
 
 class RunInvalid(LadderError):
-    """A run took place, is recorded, and may not be ranked."""
+    """A run took place and is recorded, but may not be ranked."""
 
     exit_code = 4
 
 
 class Unproven(RunInvalid):
-    """The running service does not have a knob in force: the run ended before any load."""
+    """A knob is not in force in the running service: the run ended before any load."""
 
 
 class NotComparable(LadderError):
-    """Records that differ in environment, host, load or source were to be compared."""
+    """Records to be compared differ in environment, host, load or source."""
 
     exit_code = 5
 
 
 class Interrupted(LadderError):
-    """The user asked for the end (Ctrl-C or SIGTERM)."""
+    """The user ended the command (Ctrl-C or SIGTERM)."""
 
     exit_code = 130
 

@@ -1,4 +1,4 @@
-"""Where things are: all below the checkout, or below ``VCPU_LADDER_HOME``."""
+"""Where things are: all in the checkout, or in ``VCPU_LADDER_HOME``."""
 
 from __future__ import annotations
 

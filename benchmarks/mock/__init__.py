@@ -1,1 +1,1 @@
-"""The mock against a Go twin: throughput, memory a parked request, and timer error."""
+"""The mock against a Go twin: throughput, memory per parked request, and timer error."""

@@ -28,7 +28,7 @@ _QUIET_LOAD: Final = 0.5
 
 
 def summarize(runs: dict[str, Runs]) -> dict[str, float]:
-    """The three figures with a target. `timer_p99_ms` is the worse of the server's view and the client's."""
+    """The three figures with a target. `timer_p99_ms` is the worse of the server's and the client's."""
     mock, go = runs["mock"], runs["go"]
     timer = (_median(mock, f"{side}_timer_error_p99_ms") for side in ("server", "client"))
     return {
@@ -52,7 +52,7 @@ def verdict(summary: dict[str, float]) -> str:
 
 
 def table(runs: dict[str, Runs]) -> str:
-    """Medians of the rounds, the range of the throughput beside it."""
+    """Medians over the rounds, with the range of the throughput."""
     lines = [
         f"{'':5} {'RPS (lowest to highest)':>30} {'KiB a parked request':>21} "
         f"{'timer error p50 / p99, client':>30} {'server':>15}"
@@ -66,7 +66,7 @@ def table(runs: dict[str, Runs]) -> str:
 
 
 def _timer_error(run: Runs, side: str) -> str:
-    """Median p50 and p99 in ms; a dash where that side does not measure (the Go twin keeps no books)."""
+    """Median p50 and p99 in ms; a dash if that side does not measure (the Go twin keeps no statistics)."""
     p50, p99 = (f"{side}_timer_error_{quantile}_ms" for quantile in ("p50", "p99"))
     if p50 not in run.parked[0]:
         return "-"
@@ -100,7 +100,7 @@ def main(
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Also write every figure and the machine's facts here.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the order of the runs.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed for the order of the runs.")] = 1,
 ) -> None:
     """Compare throughput, memory and timer error of the mock and its Go twin, one CPU each."""
     load_before = os.getloadavg()[0]

@@ -1,5 +1,5 @@
-// The mock's twin in Go: net/http as its documentation shows it, time.Sleep for the delay, the same lognormal.
-// It keeps no statistics and no log, so what the Python mock pays for those counts against the Python mock.
+// The mock's twin in Go: net/http as documented, time.Sleep for the delay, the same lognormal.
+// It keeps no statistics and no log, so the cost of those counts against the Python mock.
 package main
 
 import (

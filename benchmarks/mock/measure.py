@@ -23,12 +23,12 @@ _LOAD_TIMEOUT_S: Final = 60
 
 
 class InvalidRunError(RuntimeError):
-    """A run that cannot be counted; the message says what was seen."""
+    """A run that does not count; the message says why."""
 
 
 @dataclass(slots=True)
 class Runs:
-    """What was measured of one server, a figure per round."""
+    """The measurements of one server, a figure per round."""
 
     rps: list[float] = field(default_factory=list)
     parked: list[dict[str, float]] = field(default_factory=list)
@@ -59,7 +59,7 @@ def measure_all(directory: Path, seed: int) -> dict[str, Runs]:
 
 
 def _throughput(server: Server, server_cpu: int, load_cpu: int) -> float:
-    """Requests a second at a delay of 1 ms, by wrk."""
+    """Requests per second at a delay of 1 ms, measured by wrk."""
     with running(server, server_cpu) as process:
         url = f"http://127.0.0.1:{process.port}/?waitms=1"
         for seconds in (WARM_S, WRK_S):

@@ -1,12 +1,12 @@
 """The load of the memory and timer runs: 5,000 connections, each with a request parked at all times.
 
 Runs as a process of its own (`python -m benchmarks.mock.park PORT PID`), pinned away from the server, and
-prints one JSON object. Memory a parked request is
+prints one JSON object. Memory per parked request is
 
     (median RSS of the server while all are parked - its RSS before the first connection) / connections
 
-so it holds the connection as well as the request: a parked request cannot be had without one, and leaving it
-out would hide what Go spends on a goroutine and its buffers for each.
+so it includes the connection as well as the request: a parked request needs one, and leaving it out would
+hide what Go spends on each connection's goroutine and buffers.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _ANSWER: Final = re.compile(rb'"delay_ms":([0-9.]+),"factor":[0-9.]+}$')
 
 
 class Load:
-    """What the connections share: the delays seen from here, and whether they count yet."""
+    """What the connections share: the delays as this client sees them, and whether they count yet."""
 
     def __init__(self) -> None:
         self.errors_ms: list[float] = []
@@ -44,7 +44,7 @@ class Load:
 
 
 class Caller(asyncio.Protocol):
-    """One connection that asks again as soon as it is answered."""
+    """One connection that sends its next request as soon as it is answered."""
 
     def __init__(self, load: Load, number: int) -> None:
         self._load = load
@@ -75,7 +75,7 @@ class Caller(asyncio.Protocol):
         load.parked -= 1
         if load.measuring:
             load.errors_ms.append((monotonic() - self._sent_s) * 1000 - float(answer[1]))
-            load.least_parked = min(load.least_parked, load.parked + 1)  # it is asked again at once
+            load.least_parked = min(load.least_parked, load.parked + 1)  # the next request follows at once
         self._received = b""
         self.ask()
 
@@ -97,7 +97,7 @@ async def measure(port: int, pid: int) -> dict[str, float | int]:
     before = server.memory_info().rss
     callers = await _open(load, port)
     connected = server.memory_info().rss
-    gc.disable()  # a collection over 5,000 callers here would look like the server being late
+    gc.disable()  # a garbage collection over 5,000 objects here would look like a late server
     loop = asyncio.get_running_loop()
     for number, caller in enumerate(callers):
         loop.call_later(RAMP_S * number / CONNECTIONS, caller.ask)
@@ -127,7 +127,7 @@ async def measure(port: int, pid: int) -> dict[str, float | int]:
 
 
 async def _server_stats(port: int) -> dict[str, float | int]:
-    """The server's own figures, asked while all requests are still parked; empty for the Go twin."""
+    """The server's own figures, read while all requests are still parked; empty for the Go twin."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /stats HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")

@@ -21,7 +21,7 @@ class NotReadyError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """How to start one: its command listens on a free port of the loopback and says so on stderr."""
+    """How to start one: its command listens on a free loopback port and reports the port on stderr."""
 
     name: str
     command: tuple[str, ...]
@@ -57,7 +57,7 @@ def build_servers(directory: Path) -> tuple[Server, Server]:
 
 
 def pinned(command: tuple[str, ...], cpu: int) -> list[str]:
-    """`command` on one CPU. By taskset: affinity set after the start would miss the Go runtime's threads."""
+    """`command` on one CPU, by taskset: affinity set after the start would miss the Go runtime's threads."""
     return ["taskset", "--cpu-list", str(cpu), *command]
 
 

@@ -1,1 +1,1 @@
-"""How long our seed takes beside the published SQL, on the same machine in one session."""
+"""How long our seed takes compared with the published SQL, on the same machine in one session."""

@@ -2,9 +2,9 @@
 
 Published: from its first statement to the commit of its last, on a running server that keeps PostgreSQL's
 defaults. Ours: from starting a stopped server to the seed verified, checkpointed, and found again after a
-restart with production settings. Making the empty cluster is in neither. Then the structures of both
-results are compared. The last line is ``seed_vs_published ratio=<published / ours> seconds=<ours>``, ours
-being the median of its repeats. Needs 6 GB of disk and a quiet machine.
+restart with production settings. Neither includes making the empty cluster. Then the structures of both
+results are compared. The last line is ``seed_vs_published ratio=<published / ours> seconds=<ours>``, where
+ours is the median of its repeats. Needs 6 GB of disk and a quiet machine.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def published(home: Path, port: int, scale: float) -> tuple[float, dict[str, str
 
 
 def ours(home: Path, port: int, plan: SeedPlan) -> float:
-    """Seconds of one seed; from the second on they include dropping the one before."""
+    """Seconds of one seed; from the second on they include dropping the previous one."""
     report = seed_native(home, port, plan, lambda _: None, anew=True)
     longest = sorted(report.steps.items(), key=lambda step: -step[1])[:5]
     steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in longest)
@@ -72,7 +72,7 @@ def check_same(home: Path, port: int, plan: SeedPlan, wanted: dict[str, str]) ->
     different = sorted(item for item in wanted.keys() | found.keys() if wanted.get(item) != found.get(item))
     if different:
         raise LadderError(
-            "our seed's structure is not the published one",
+            "our seed's structure differs from the published one",
             "\n".join(f"{item}: published {wanted.get(item)}, ours {found.get(item)}" for item in different),
         )
     out.print(f"structure: the same {len(found)} definitions; {size}", highlight=False)
@@ -82,16 +82,18 @@ def check_same(home: Path, port: int, plan: SeedPlan, wanted: dict[str, str]) ->
 @ends_well
 def main(
     scale: Annotated[float, typer.Option(help="Share of the published size.")] = 1.0,
-    repeats: Annotated[int, typer.Option(min=1, help="Of our seed; the published one runs once.")] = 3,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Repeats of our seed; the published one runs once.")
+    ] = 3,
     port: Annotated[int, typer.Option(help="For the servers, on 127.0.0.1.")] = 15433,
     folder: Annotated[
-        Path, typer.Option(help="Where a directory is made for the data, and removed.")
+        Path, typer.Option(help="Where to make a temporary directory for the data.")
     ] = paths.DATA,
 ) -> None:
     """Time the published seed and ours, in one session."""
     folder.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="seed-benchmark-", dir=folder))
-    work.chmod(0o711)  # passed through by the server's user
+    work.chmod(0o711)  # the server's user must be able to pass through
     plan = SeedPlan(scale=scale, layout=Layout.SPREAD)
     try:
         for name in ("published", "ours"):  # the empty clusters, made outside the timing

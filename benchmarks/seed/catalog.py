@@ -1,4 +1,4 @@
-"""A database's structure as PostgreSQL's catalog tells it: for comparing ours with the published DDL's."""
+"""A database's structure from PostgreSQL's catalog, to compare ours with that of the published DDL."""
 
 from __future__ import annotations
 

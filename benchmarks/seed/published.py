@@ -1,8 +1,8 @@
-"""The published seed, restated: the same steps in the same order, with what they cost and what they miss.
+"""The published seed, rewritten: the same steps in the same order, with their costs and their faults.
 
 Keys and indexes exist before the rows, ids are given explicitly to three of the four tables, values are
-``random()`` and times relative to ``now()``. Two faults are reproduced, not mended: the sequences stay at
-1 where ids are explicit, and items refer to the first fifth of the orders only.
+``random()`` and times relative to ``now()``. Two faults are reproduced, not corrected: the sequences stay at
+1 where ids are explicit, and items refer only to the first fifth of the orders.
 Source: load-test-sync-vs-async, its schema and seed.
 """
 

@@ -1,6 +1,6 @@
-// The only reader of the environment: LADDER_* variables, validated; anything amiss throws before load.
+// The only reader of the environment: LADDER_* variables, validated; any error throws before the load.
 
-// k6 lets these replace a script's scenarios without a word: the load would not be the one recorded.
+// k6 lets these silently replace a script's scenarios: the load would not be the recorded one.
 const OVERRIDES = ['K6_VUS', 'K6_DURATION', 'K6_STAGES', 'K6_ITERATIONS', 'K6_RPS'];
 
 function required(name) {

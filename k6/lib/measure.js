@@ -1,6 +1,6 @@
-// What is measured, and when. A request belongs to the figures if it COMPLETED inside the window
-// [start + warm-up, start + warm-up + measure): in a steady state that is an unbiased sample, and the
-// requests parked at the window's start belong to it as those parked at its end belong to the next.
+// What is measured, and when. A request counts if it COMPLETED inside the window
+// [start + warm-up, start + warm-up + measure). In a steady state that is an unbiased sample: requests
+// parked at the start of the window count in it, and those still parked at its end do not.
 // (Why not two scenarios: docs/decisions/0002-one-scenario-one-window.md.)
 
 import exec from 'k6/execution';
@@ -29,14 +29,14 @@ export class Measure {
     }
   }
 
-  // Before a request is sent. Over the whole load, as `requests` and `unanswered`: what the service's workers
-  // began is held against them.
+  // Called before a request is sent. Counted over the whole load, like `requests` and `unanswered`, to be
+  // compared with the number of requests that the service's workers began.
   start() {
     this.started.add(1);
   }
 
-  // `passed`: the status is the expected one and the body is right. Counters run from the start, so that
-  // a live view can read them; the figures are the ones of the window.
+  // `passed`: the status is the expected one and the body is right. Counters run from the start of the load,
+  // so that a live view can read them; the figures are those of the window.
   record(endpoint, response, statusOk, bodyOk) {
     const passed = statusOk && bodyOk;
     this.requests.add(1);
@@ -72,8 +72,8 @@ export const TREND_STATS = ['count', 'avg', 'min', 'p(50)', 'p(90)', 'p(95)', 'p
 
 export function scenarios(config) {
   const duration = `${config.warmupS + config.measureS}s`;
-  // After the window nothing new is started. What is in flight may finish, for some seconds at most, so that
-  // requests can be counted on both sides to the last one; it belongs to no figure.
+  // After the window no request is started. Those in flight get a few seconds to finish, so that both sides
+  // can count every request; they are in no figure.
   const common = { gracefulStop: `${config.drainS}s` };
   if (config.model === 'closed' && config.rampS > 0) {
     const steadyS = config.warmupS - config.rampS + config.measureS;
@@ -92,7 +92,7 @@ export function scenarios(config) {
       rate: Math.round(config.rate * 10),
       timeUnit: '10s',
       duration,
-      // All of them: k6 drops a request whenever no user is ready, and only then makes another.
+      // Allocate all of them up front: k6 drops a request when no user is ready, and only then adds one.
       preAllocatedVUs: config.maxUsers,
       maxVUs: config.maxUsers,
       ...common,
@@ -100,7 +100,7 @@ export function scenarios(config) {
   };
 }
 
-// Thresholds judge whether the run may count, never how fast it was.
+// Thresholds judge whether the run counts, never how fast it was.
 export const VALIDITY = {
   ladder_wrong_bodies: ['count==0'],
   dropped_iterations: ['count==0'],

@@ -1,4 +1,4 @@
-// A hash, not a generator: the n-th request must not depend on which virtual user asks for it.
+// A hash, not a generator: the n-th request must not depend on which virtual user sends it.
 
 // murmur3's finaliser over 32-bit words.
 function mix(h) {
@@ -20,9 +20,9 @@ export function pick(seed, n, lane, high) {
   return 1 + Math.floor(uniform(seed, n, lane) * high);
 }
 
-// What stands at a place, 0..99, of an order of the numbers 0..99 that is fixed by (seed, block): a Feistel
-// network over the two digits, every round of which can be undone, so no number comes twice. Shuffling a whole
-// block for one request of it cost k6 more CPU than the request.
+// The number at a position, 0..99, of a permutation of 0..99 that is fixed by (seed, block): a Feistel
+// network over the two digits. Every round is invertible, so no number occurs twice. Shuffling a whole block
+// for each request cost k6 more CPU than the request itself.
 export function placeOfHundred(seed, block, place) {
   let left = Math.floor(place / 10);
   let right = place % 10;

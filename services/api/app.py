@@ -38,7 +38,7 @@ _ROUTERS = {
 
 
 def make_app(settings: Settings) -> FastAPI:
-    """The application as ``settings`` say. Nothing is connected before its lifespan starts."""
+    """The application for these ``settings``. Nothing connects before its lifespan starts."""
     meter = Meter()
     study = study_of(settings, meter)
 
@@ -114,7 +114,7 @@ async def _published(app: FastAPI, meter: Meter, study: Study | None) -> AsyncIt
 
 
 def _add_own_routes(app: FastAPI) -> None:
-    # All coroutines: they must answer while every thread is taken.
+    # All coroutines: they must answer even while every thread is busy.
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}

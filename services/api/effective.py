@@ -1,6 +1,6 @@
 """``GET /effective``: what is in force in this worker, read from its live objects.
 
-Nothing here reads the settings: a knob that silently does nothing must show.
+Nothing here reads the settings, so that a knob that silently does nothing is noticed.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ async def effective(app: FastAPI) -> dict[str, Any]:
 
 
 def _handlers(app: FastAPI, shop: SyncShop | AsyncShop) -> str:
-    """From the routes as mounted and the engine as built, so that a twin served by mistake shows."""
+    """From the mounted routes and the engine in use, so that serving the wrong twin is noticed."""
     workload = {
         inspect.iscoroutinefunction(route.endpoint)
         for route in _mounted(app.routes)
@@ -98,7 +98,7 @@ def _hold(app: FastAPI, *, held: bool) -> str:
 
 
 def _study_routes(app: FastAPI) -> dict[str, str]:
-    """{path: kind of function} of what is mounted beside the shop; empty where the shop is all there is."""
+    """{path: kind of function} of what is mounted besides the shop; empty if there is only the shop."""
     return {
         route.path: "async def" if inspect.iscoroutinefunction(route.endpoint) else "def"
         for route in _mounted(app.routes)
@@ -121,7 +121,7 @@ def _server() -> str:
 
 
 async def _probe(shop: AsyncShop) -> tuple[bool, dict[str, str], bool | None]:
-    """Whether a unit keeps its connection between groups, a pooled one's PRAGMAs, and whether it prepares."""
+    """Whether a unit holds its connection between groups, its PRAGMAs, and whether it prepares statements."""
     async with shop.unit() as unit:
         async with unit.statements() as db:
             await db.one(_ONE)
@@ -153,7 +153,7 @@ def _values(rows: dict[str, dict[str, Any] | None]) -> dict[str, str]:
 
 def _client_timeout(shop: SyncShop | AsyncShop) -> float | None:
     timeout = shop.upstream.client.timeout
-    # httpx has one timeout a phase, aiohttp one in all.
+    # httpx has one timeout per phase, aiohttp one for the whole request.
     return getattr(timeout, "total", None) or getattr(timeout, "read", None)
 
 
@@ -172,8 +172,8 @@ def _request_log(app: FastAPI) -> str:
 
 
 def _budget(cgroup: Cgroup | None) -> dict[str, Any]:
-    """How many CPUs this worker may use, and whether the quota or the CPUs it may run on say so."""
-    # None where the platform has no affinity: the run is then unpinned, and says so.
+    """How many CPUs this worker may use, and whether its quota or its affinity sets that limit."""
+    # None where the platform has no affinity: the run is then unpinned, and its record says so.
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     quota = cgroup.quota_s / cgroup.period_s if cgroup and cgroup.quota_s and cgroup.period_s else None
     if quota is not None and (allowed is None or quota < allowed):

@@ -1,4 +1,4 @@
-"""What can go wrong while serving, and the answer a client gets: a status and a one-line reason."""
+"""What can go wrong while serving, and what the client gets: a status and a one-line reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class NotFoundError(Exception):
 
 
 class UpstreamFailedError(Exception):
-    """The upstream is down or answered what no upstream should: 502."""
+    """The upstream is down or sent an invalid answer: 502."""
 
 
 class UpstreamTimeoutError(UpstreamFailedError):
@@ -41,7 +41,7 @@ async def _upstream(_: Request, error: Exception) -> JSONResponse:
     return _answer(504 if isinstance(error, UpstreamTimeoutError) else 502, str(error))
 
 
-# A database that is gone, full of clients, or slower to hand out a connection than the pool waits.
+# The database is down, has too many clients, or no connection became free in time.
 UNAVAILABLE = (
     sqlalchemy.exc.OperationalError,
     sqlalchemy.exc.InterfaceError,
@@ -57,7 +57,7 @@ UNAVAILABLE = (
 EXHAUSTED = (sqlalchemy.exc.TimeoutError, psycopg_pool.PoolTimeout, TimeoutError)
 
 
-# What PostgreSQL says when max_connections, or a limit of the role or database, is reached.
+# PostgreSQL's messages when max_connections, or a limit of the role or database, is reached.
 _TOO_MANY = ("too many clients already", "remaining connection slots", "too many connections for")
 
 
@@ -85,7 +85,7 @@ def add_error_handlers(app: FastAPI, meter: Meter) -> None:
         return _answer(503, "database unavailable: " + _first_line(error))
 
     async def database_or_bug(request: Request, error: Exception) -> JSONResponse:
-        # Over asyncpg SQLAlchemy has one class for most of what the server says; asyncpg's own is beneath.
+        # With asyncpg, SQLAlchemy has one class for most server errors; asyncpg's own class is its cause.
         assert isinstance(error, sqlalchemy.exc.DBAPIError)
         beneath = error.orig.__cause__ if error.orig else None
         if error.connection_invalidated or isinstance(beneath, UNAVAILABLE):

@@ -1,4 +1,4 @@
-"""gunicorn's settings, equal to uvicorn's where the two differ by default.
+"""gunicorn's settings, set to uvicorn's values where the two differ by default.
 
 gunicorn closes an idle connection after 2 s and uvicorn after 5 s; a stage that changes the server
 must not change that too.
@@ -13,7 +13,7 @@ backlog = 2048
 graceful_timeout = 1
 worker_class = "uvicorn_worker.UvicornWorker"
 loglevel = "warning"
-# gunicorn would put a control socket into the user's home, outside of anything a run cleans up.
+# gunicorn would put a control socket into the user's home, which no run cleans up.
 control_socket_disable = True
 
 # The worker object of this process, for ``/effective``.
@@ -21,7 +21,7 @@ live_worker: Any = None
 
 
 def post_worker_init(worker: Any) -> None:
-    # gunicorn executes this file by itself; the service imports it as a module: set that one.
+    # gunicorn executes this file separately; the service imports it as a module: set the variable there.
     from services.api import gunicorn_conf
 
     gunicorn_conf.live_worker = worker

@@ -1,4 +1,4 @@
-"""Plain counters of one worker, cheap enough for every request; ``metrics.py`` publishes them."""
+"""One worker's plain counters, cheap enough for every request; ``metrics.py`` publishes them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# The harness's own requests are not the workload's.
+# The harness's own requests are not part of the workload.
 OWN_PATHS = frozenset({"/healthz", "/effective", "/metrics"})
 
 
 @dataclass
 class Meter:
-    """``+=`` from several threads may lose a count under load; the checks that need it run alone."""
+    """``+=`` from several threads may lose a count under load; checks that need exact counts run alone."""
 
     requests: int = 0
     in_flight: int = 0
@@ -31,7 +31,7 @@ class Meter:
 
 
 class CountRequests:
-    """ASGI middleware: requests begun and in flight, the harness's own paths apart."""
+    """ASGI middleware that counts requests begun and in flight, except those to the harness's own paths."""
 
     def __init__(self, app: ASGIApp, meter: Meter) -> None:
         self.app = app

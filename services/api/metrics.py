@@ -1,7 +1,7 @@
-"""What a worker tells Prometheus: aggregated over all workers through the multiprocess files.
+"""The metrics for Prometheus, aggregated over all workers through the multiprocess files.
 
-Gauges are published twice a second, at once by the worker that is asked for them, and within a probe of the
-loop's lag by the others, from plain counters: a request pays next to nothing.
+Gauges are set from plain counters twice a second, so that a request pays almost nothing. On a scrape, the
+worker that answers publishes at once, and the others within one probe interval of the loop's lag.
 ``PROMETHEUS_MULTIPROC_DIR`` must be set and empty before this module is imported.
 """
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 PUBLISH_EVERY_S = 0.5
 LAG_PROBE_S = 0.05
 
-# ``liveall``: one value a worker, gone with it. ``publications`` stands first in the workers' files, which
-# are read from their beginning, and is written last: who reads n of them reads all that the n-th published.
+# ``liveall``: one value per worker, dropped with it. ``publications`` is first in the workers' files, which
+# are read from the beginning, and is written last: a reader that sees n has all that the n-th published.
 _GAUGES = {
     name: Gauge(f"ladder_api_{name}", text, multiprocess_mode="liveall")
     for name, text in {
@@ -61,10 +61,10 @@ _GAUGES = {
     }.items()
 }
 
-# Of all workers, the dead ones too. The library's own process metrics do not exist with several workers.
+# Summed over all workers, dead ones too. The library's own process metrics do not exist with several workers.
 _CPU = Counter("ladder_api_cpu_seconds", "CPU time of the workers")
 
-# ``max``: once, not once a worker.
+# ``max``: one series, not one per worker.
 _RUN = Gauge(
     "ladder_api_run_info", "1: the run that is served now", tuple(RUN_LABELS), multiprocess_mode="max"
 )
@@ -78,7 +78,7 @@ _LATENCY = Histogram(
 
 
 class ObserveLatency:
-    """ASGI middleware of ``instrumentation = middleware``: one histogram observation a request."""
+    """ASGI middleware of ``instrumentation = middleware``: one histogram observation per request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -122,7 +122,7 @@ def scrape() -> bytes:
 
 
 class CgroupCollector(Collector):
-    """The cgroup of all workers together, so read at the scrape and shown once; nothing where it is None."""
+    """The one cgroup of all workers, so it is read on each scrape and shown once; nothing if it is None."""
 
     def __init__(self, cgroup: Cgroup | None) -> None:
         self._cgroup = cgroup
@@ -150,13 +150,13 @@ class CgroupCollector(Collector):
 
 
 def show_run(labels: Mapping[str, str]) -> None:
-    """Publish ``ladder_api_run_info`` for a run that has labels."""
+    """Publish ``ladder_api_run_info`` if the run has labels."""
     if any(labels.values()):
         _RUN.labels(**labels).set(1)
 
 
 class Publisher:
-    """Publishes one worker's gauges. Everything but the loop's lag may be published at any time."""
+    """Publishes one worker's gauges. All but the loop's lag may be published at any time."""
 
     def __init__(self, meter: Meter, pool_state: Callable[[], PoolState]) -> None:
         self._meter = meter
@@ -185,7 +185,7 @@ class Publisher:
                 self.publish()
 
     def publish(self) -> None:
-        """What is so now: the worker that answers ``/metrics`` shows no old figures of itself."""
+        """Publish the current values, so that the worker that answers ``/metrics`` shows no stale ones."""
         pool = self._pool_state()
         threads = anyio.to_thread.current_default_thread_limiter().statistics()
         for name, value in vars(self._meter).items():

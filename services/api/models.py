@@ -11,7 +11,7 @@ Id = Annotated[int, Field(ge=1, le=2**53 - 1)]
 PathId = Annotated[int, Path(ge=1, le=2**53 - 1)]
 After = Annotated[int, Query(ge=0, le=2**53 - 1)]
 Limit = Annotated[int, Query(ge=1, le=100)]
-# Handed to the upstream, which fixes its delay by it: the n-th request waits alike in every stage.
+# Passed to the upstream, whose delay it fixes: the n-th request waits equally long in every stage.
 Key = Annotated[str, Query(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
 
 

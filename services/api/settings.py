@@ -18,8 +18,8 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """What this worker was told. ``knobs`` holds every knob; ``run`` the labels {ladder, stage, run} that
-    the live view shows, empty where nobody gave any; the rest says where things are."""
+    """This worker's settings. ``knobs`` holds every knob; ``run`` the labels {ladder, stage, run} for the
+    live view, empty strings if none were given; the rest says where things are."""
 
     knobs: Mapping[str, Value]
     sqlite_path: Path
@@ -37,7 +37,7 @@ class Settings:
         if unknown:
             raise SettingsError(f"unknown setting {unknown[0]}: known are {', '.join(sorted(known))}")
         try:
-            # A profile name only concerns the mock, and a ladder may bring profiles of its own.
+            # A profile name only concerns the mock, and a ladder may define its own profiles.
             knobs = {
                 name: knob.parse(env.get(knob.variable, knob.default), (env.get(knob.variable, ""),))
                 if name == "upstream"
@@ -60,7 +60,7 @@ class Settings:
 
     @property
     def application_name(self) -> str:
-        """How the server's ``pg_stat_activity`` shows this worker's connections."""
+        """The name of this worker's connections in the server's ``pg_stat_activity``."""
         return f"ladder-api-{os.getpid()}"
 
     def word(self, knob: str) -> str:

@@ -21,7 +21,7 @@ ORDER BY o.status
 
 INSERT_ORDER = "INSERT INTO orders (user_id, status) VALUES (:user_id, :status) RETURNING id"
 
-# The price is the product's when it was ordered, so that an item keeps what the buyer paid.
+# The product's price at the time of the order, so that an item keeps what the buyer paid.
 INSERT_ITEM = """
 INSERT INTO order_items (order_id, product_id, quantity, unit_price)
 VALUES (:order_id, :product_id, :quantity, :unit_price)

@@ -1,6 +1,6 @@
-"""How many Python threads a worker has, and has had, those of aiosqlite's connections apart.
+"""How many Python threads a worker has, and has had, not counting those of aiosqlite's connections.
 
-They are the shop's database, which the proofs open and no study uses.
+Those belong to the shop's database, which the proofs open and no study uses.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 import threading
 from weakref import WeakSet
 
-# What Python calls a thread by its target.
+# Python names a thread after its target function.
 _AIOSQLITE = "_connection_worker_thread"
 
 
 class Threads:
-    """Counts every thread that was alive at one of the looks: AnyIO's live for ten idle seconds at least."""
+    """Counts every thread that was alive at any look; AnyIO's threads live for at least ten idle seconds."""
 
     def __init__(self) -> None:
         self._seen: WeakSet[threading.Thread] = WeakSet()

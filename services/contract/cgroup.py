@@ -1,7 +1,7 @@
 """This process's own cgroup, version 1 or 2: the CPU quota, what it throttled, and the memory limit.
 
 A quota lets several threads run at once and then freezes all of them until the period ends; only these
-counters show it. The standard library only, and a root path, so that recorded trees can be read.
+counters show it. Standard library only. The root path is a parameter, so that recorded trees can be read.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-# A version 1 limit that is not set reads as the largest multiple of a page: about 2^63.
+# An unset limit in version 1 reads as the largest multiple of the page size: about 2^63.
 _NO_LIMIT_BYTES = 1 << 60
 
 
 @dataclass(frozen=True)
 class Cgroup:
-    """What the kernel says. Counters run from the cgroup's start; None where it does not tell.
+    """What the kernel reports. Counters start with the cgroup; None where the kernel reports nothing.
 
-    ``quota_s`` of CPU may be used in each ``period_s`` of time; ``quota_s`` is None without a quota.
-    ``throttled_s`` is summed over CPUs, so it can grow by more than a second a second.
+    ``quota_s`` of CPU time may be used in each ``period_s``; ``quota_s`` is None without a quota.
+    ``throttled_s`` is summed over CPUs, so it can grow by more than one second per second.
     """
 
     version: int
@@ -33,10 +33,10 @@ class Cgroup:
 
 
 def read_cgroup(root: Path = Path("/")) -> Cgroup | None:
-    """The cgroup of this process, read now; None where it has neither a CPU quota nor a memory limit.
+    """The cgroup of this process, read now; None if it has neither a CPU quota nor a memory limit.
 
-    Without a limit it is somebody else's too (a login session, the whole machine), and its counters say
-    nothing of this service. Limits of a cgroup above it are not looked for.
+    A cgroup without a limit is shared with others (a login session, the whole machine), so its counters say
+    nothing about this service. Limits of parent cgroups are not considered.
     """
     found = cgroup_of("self", root)
     limited = found is not None and (found.quota_s is not None or found.memory_limit_bytes is not None)
@@ -44,7 +44,7 @@ def read_cgroup(root: Path = Path("/")) -> Cgroup | None:
 
 
 def cgroup_of(pid: int | str, root: Path = Path("/")) -> Cgroup | None:
-    """A process's cgroup, limited or not; None where the kernel has none, or the process is gone."""
+    """A process's cgroup, limited or not; None if the kernel has none, or the process is gone."""
     try:
         lines = (root / "proc" / str(pid) / "cgroup").read_text().splitlines()
     except OSError:
@@ -63,7 +63,7 @@ _CONTROLLERS = ("cpu", "cpuacct", "memory")
 
 
 def _folder(mounted: Path, path: str) -> Path:
-    """Inside a container the mount is the cgroup itself, whatever path the kernel reports from outside."""
+    """Inside a container the mount is the cgroup itself, whatever path the kernel reports."""
     below = mounted / path.lstrip("/")
     return below if below.is_dir() else mounted
 

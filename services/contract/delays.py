@@ -1,6 +1,6 @@
 """The delay profiles of the upstream: how long it takes, as a lognormal given by its median and P99.
 
-Pure standard library, because the runner imports it to know what the mock will do before starting it.
+Standard library only, because the runner imports it to know the mock's delays before starting it.
 
 A keyed delay needs no state: `key` and `seed` alone fix it, in every process and on every machine, so two
 stages that send the same keys meet the same delays (common random numbers). The recipe, for other languages:
@@ -21,7 +21,7 @@ from typing import Final
 MIN_P50_MS: Final = 0.001
 """The shortest median (ms): also keeps exp() of the widest lognormal far from overflow."""
 MAX_DELAY_MS: Final = 600_000
-"""The longest wait that may be asked for and the highest P99 (ms): ten minutes."""
+"""The longest wait that may be requested and the highest P99 (ms): ten minutes."""
 
 MOCK_SEED: Final = 1
 """Of the upstream in every run of every ladder: a key alone then fixes a delay."""
@@ -82,9 +82,9 @@ def delay_ms(profile: Profile, key: str | None, seed: int) -> float:
 
 
 def factor(key: str | None, seed: int) -> float:
-    """What the service multiplies a price with: 0.90 to 1.10, fixed by (seed, key); 1.0 without a key.
+    """What the service multiplies a price by: 0.90 to 1.10, fixed by (seed, key); 1.0 without a key.
 
-    Taken from other bits of the hash than the delay, so a price tells nothing about its delay.
+    Taken from different bits of the hash than the delay, so a price reveals nothing about its delay.
     """
     if key is None:
         return 1.0
@@ -103,6 +103,6 @@ def keyed(p50_ms: float, sigma: float, prefix: bytes, key: bytes) -> tuple[float
 
 
 def random_delay_ms(p50_ms: float, sigma: float) -> float:
-    """A fresh delay in ms, the same in no two calls."""
+    """A new random delay in ms for each call."""
     z = _NORMAL.inv_cdf((getrandbits(_UNIT_BITS) + 0.5) / _UNIT_STEPS)
     return p50_ms * math.exp(sigma * z)

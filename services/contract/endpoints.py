@@ -1,4 +1,4 @@
-"""Every published path, written down once: what is behind it, and what a request to it must cause.
+"""Every published path, defined once: what is behind it, and what a request to it must cause.
 
 The knob ``endpoint``, its proof, the correctness check and the limits all read this table. Adding a path
 is one entry here and a route in its study's module.
@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 SHOP = "shop"
-# What a call of the HTTP I/O study has the upstream wait for, and the tasks of a request of the tasks study.
+# The upstream's wait in a call of the HTTP I/O study, and the number of tasks per request of the tasks study.
 WAIT_MS = 1000
 TASKS = 3
 _CALLS = ("upstream_timeout_s", "upstream_client", "request_log")
-# The users that the studies ask for, of the published 1,000,000.
+# The user ids that the studies request, out of the published 1,000,000.
 SELECT_USER = 1
 SIMULATION_USER = 821_970
 _POOLS = ("database", "pool_size")
@@ -24,10 +24,10 @@ _POOLS = ("database", "pool_size")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One published path. ``waits_s``: a request to the bare path takes at least so long, by what the study
-    has it wait for; ``tasks_in_turn`` of ``task_ms`` come on top. It blocks the event loop for ``blocks_s``.
-    ``statements`` (on PostgreSQL) and ``upstream_calls`` are of one request. ``user`` is the study's default
-    ``user_id``. ``knobs`` are those that act on it beside the ones that act on every service.
+    """One published path. A request to the bare path takes at least ``waits_s``, for the study's own waits,
+    plus ``tasks_in_turn`` times ``task_ms``. It blocks the event loop for ``blocks_s``. ``statements`` (on
+    PostgreSQL) and ``upstream_calls`` are per request. ``user`` is the study's default ``user_id``.
+    ``knobs`` are those that affect it, in addition to the ones that affect every service.
     """
 
     path: str
@@ -46,7 +46,7 @@ class Endpoint:
         return "async def" if self.coroutine else "def"
 
     def least_s(self, knobs: Mapping[str, str | int]) -> float:
-        """Seconds that a request must take."""
+        """Seconds that a request must take at least."""
         return self.waits_s + self.tasks_in_turn * int(knobs.get("task_ms", 0)) / 1000
 
     @property

@@ -26,7 +26,7 @@ def content() -> dict[str, Any]:
 
 
 def write(folder: Path) -> Path:
-    """The file in ``folder``, whole at any moment: workers start together and write the same."""
+    """The file in ``folder``, written atomically: workers start together and write the same content."""
     path = folder / "items.json"
     own = path.with_name(f"{path.name}.{os.getpid()}")
     own.write_text(json.dumps(content()), encoding="utf-8")

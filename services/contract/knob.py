@@ -1,4 +1,4 @@
-"""What a knob is: its values, what proves it, and where it acts. ``knobs`` is the registry of them all.
+"""What a knob is: its values, its proof, and what it affects. ``knobs`` is the registry of all knobs.
 
 Standard library only: the service's image carries this module.
 """
@@ -12,7 +12,7 @@ from typing import Literal
 Value = str | int
 Knobs = Mapping[str, Value]
 Where = Literal["worker", "fleet", "upstream"]
-# What a knob acts on: any service, the shop (and the published endpoints that name it), or studies only.
+# What a knob affects: any service, the shop (and the published endpoints that name it), or studies only.
 Scope = Literal["service", "shop", "study"]
 
 
@@ -34,9 +34,9 @@ class Proof:
 class Knob:
     """One setting. ``allowed`` is a tuple of words, or an inclusive (low, high) range of integers.
 
-    ``inapplicable_because`` answers why a change of this knob cannot act on a shop with these knobs, and
-    ``conflict`` why no stage can have these knobs at all; None where all is well. Whether a knob acts on a
-    stage, studies included, is answered by ``knobs.inapplicable``.
+    ``inapplicable_because`` says why changing this knob has no effect on a shop with these knobs, and
+    ``conflict`` why no stage can have these knobs at all; both return None if there is no problem. Whether a
+    knob affects a stage, studies included, is answered by ``knobs.inapplicable``.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What the registry's entries need of one another: expected proofs, conflicts, why one cannot act.
+"""What the registry's entries need from one another: expected proofs, conflicts, and why one has no effect.
 
 Standard library only: the service's image carries this module.
 """
@@ -12,7 +12,7 @@ from services.contract.knob import Knobs, Value
 
 
 def needs(knob: str, values: tuple[str, ...], reason: str) -> Callable[[Knobs], str | None]:
-    """An ``inapplicable_because``: None where the knob has one of the values, else the reason."""
+    """An ``inapplicable_because``: None if the knob has one of the values, else the reason."""
     return lambda knobs: None if knobs[knob] in values else reason.format(value=knobs[knob])
 
 
@@ -22,7 +22,7 @@ BARE = {"asyncpg": 10, "psycopg": 4}
 
 
 def driver(knobs: Knobs) -> str:
-    """What the live pool must name as its driver."""
+    """The driver that the live pool must report."""
     awaiting = knobs["handlers"] == "async"
     if knobs["driver"] in BARE:
         return str(knobs["driver"])
@@ -44,7 +44,7 @@ def driver_conflict(knobs: Knobs) -> str | None:
 
 
 def pool_class(knobs: Knobs) -> str:
-    """The class that the live pool of the shop must have."""
+    """The class of the shop's live pool."""
     awaiting = "Async" if knobs["handlers"] == "async" else ""
     if knobs["driver"] == "asyncpg":
         return "asyncpg.Pool"
@@ -56,13 +56,13 @@ def pool_class(knobs: Knobs) -> str:
 
 
 def pool_shape(knob: str, library_default: int) -> Callable[[Knobs], object]:
-    """What a live pool must show for ``pool_size`` or ``pool_overflow``; None where it has no such bound."""
+    """What a live pool must report for ``pool_size`` or ``pool_overflow``; None if it has no such bound."""
 
     def expected(knobs: Knobs) -> object:
         if endpoint_names(knobs, knob):  # the study's own pools
             return knobs[knob]
         if knobs["driver"] in BARE:
-            # Their pools have one bound, and it shows as the size.
+            # Their pools have one bound, which is reported as the size.
             if knob == "pool_overflow" or knobs["pool"] == "null":
                 return None
             if knobs["pool"] == "default":
@@ -76,20 +76,20 @@ def pool_shape(knob: str, library_default: int) -> Callable[[Knobs], object]:
 
 
 def client_class(knobs: Knobs) -> str:
-    """The class that the live client of the upstream must have."""
+    """The class of the live upstream client."""
     if knobs["http_client"] == "aiohttp":
         return "aiohttp.client.ClientSession"
     return "httpx.AsyncClient" if knobs["handlers"] == "async" else "httpx.Client"
 
 
 def routes(knobs: Knobs) -> dict[str, str]:
-    """{path: kind of function} that must be mounted beside the shop."""
+    """{path: kind of function} that must be mounted besides the shop."""
     endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
     return study_kinds(endpoint.study) if endpoint else {}
 
 
 def on(study: str, knob: str, otherwise: Value | None = None) -> Callable[[Knobs], object]:
-    """What a study's knob must show there, and elsewhere."""
+    """What a study's knob must report on that study, and elsewhere."""
 
     def expected(knobs: Knobs) -> object:
         endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
@@ -99,7 +99,7 @@ def on(study: str, knob: str, otherwise: Value | None = None) -> Callable[[Knobs
 
 
 def endpoint_names(knobs: Knobs, knob: str) -> bool:
-    """Whether the load calls a published path that names the knob as its own."""
+    """Whether the load calls a published path that lists the knob as its own."""
     endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
     return endpoint is not None and knob in endpoint.knobs
 

@@ -1,4 +1,4 @@
-"""The registry of knobs: every setting a stage may change, written down once.
+"""The registry of knobs: every setting a stage may change, defined once.
 
 The ladder loader validates with it, the service reads its ``API_*`` settings through it, the runner
 derives from it what the running service must prove, and ``vcpu-ladder knobs`` and the README's table
@@ -186,7 +186,7 @@ KNOBS: dict[str, Knob] = {
             + ", ".join(
                 f"{name} P50 {p.p50_ms:g} ms P99 {p.p99_ms:g} ms" for name, p in UPSTREAM_PROFILES.items()
             ),
-            # The runner replaces the name by the profile's figures: a ladder may bring its own profiles.
+            # The runner replaces the name by the profile's figures: a ladder may define its own profiles.
             Proof("profile", lambda knobs: knobs["upstream"], "upstream"),
         ),
         Knob(
@@ -251,7 +251,7 @@ DEFAULTS: Knobs = {name: knob.default for name, knob in KNOBS.items()}
 
 
 def inapplicable(name: str, knobs: Knobs) -> str | None:
-    """Why a change of the knob cannot act on a stage with these knobs; None where it can."""
+    """Why changing the knob has no effect on a stage with these knobs; None if it has one."""
     knob = KNOBS[name]
     endpoint = ENDPOINTS.get(str(knobs["endpoint"]))
     if knob.scope == "service":
@@ -260,11 +260,11 @@ def inapplicable(name: str, knobs: Knobs) -> str | None:
         return "only published endpoints use it"
     if endpoint is None:
         return knob.inapplicable_because(knobs)
-    # What keeps a knob from acting on the shop does not keep it from a study that names it.
+    # A knob without effect on the shop may still affect a study that names it.
     return None if name in endpoint.acting_knobs else f"endpoint = {endpoint.path} does not use it"
 
 
 def on_threads(knobs: Knobs) -> bool:
     """Whether the handlers that the load calls run on AnyIO's threads."""
-    endpoint = ENDPOINTS.get(str(knobs.get("endpoint", SHOP)))  # records older than the knob lack it
+    endpoint = ENDPOINTS.get(str(knobs.get("endpoint", SHOP)))  # missing in records older than the knob
     return knobs["handlers"] == "sync" if endpoint is None else not endpoint.coroutine

@@ -25,7 +25,7 @@ SQLITE_PROFILES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 
-# What ``PRAGMA name`` answers, where SQLite reports a number for a word.
+# What ``PRAGMA name`` returns where SQLite reports a number for a word.
 _REPORTED = {
     "synchronous": {"off": "0", "normal": "1", "full": "2"},
     "temp_store": {"default": "0", "file": "1", "memory": "2"},

@@ -1,4 +1,4 @@
-"""One client connection: requests served one after the other, each parked on a timer."""
+"""One client connection: requests served one after another, each parked on a timer."""
 
 import asyncio
 import json
@@ -15,9 +15,9 @@ from services.mock.targets import BadTargetError, parse_plain, parse_query, spli
 IDLE_TIMEOUT_S: Final = 120
 """Longer than clients keep an idle connection (Go and so k6: 90 s): closing first would race a request."""
 READ_TIMEOUT_S: Final = 30
-"""For the whole of one request, so that dribbling headers or a body does not help."""
+"""For the whole of one request, so that sending headers or a body slowly does not extend it."""
 LINGER_S: Final = 2
-"""How long input is discarded after a refusal, so that the client can read it before the reset."""
+"""How long input is discarded after a refusal, so that the client can read the refusal before the reset."""
 
 _DELAY_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST"})
 _ALLOW_DELAY: Final = "GET, HEAD, POST"
@@ -58,22 +58,22 @@ class Connection(RequestReader):
         self._key: bytes | None = None
         self._paused = self._write_blocked = self._continue_due = self._lingering = False
 
-    # --- the transport's life ---
+    # --- transport callbacks ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport behaves like one
         self._shared.connections.add(self)
 
     def eof_received(self) -> None:
-        """The client has left, or has only closed its sending side: nothing on the wire tells which, and
-        clients that time out are what matters here. Returning None closes the transport."""
+        """The client has left, or has only closed its sending side: the two look alike on the wire, and
+        clients that time out are the case that matters here. Returning None closes the transport."""
         self._leave()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — the base class names it
         self._leave()
         self._shared.connections.discard(self)
-        # The parser holds our bound methods: without this each connection would wait for a collection,
-        # and the collector does not run while requests are parked.
+        # The parser holds our bound methods: without this, freeing a connection would need the garbage
+        # collector, which does not run while requests are parked.
         del self._parser
 
     def _leave(self) -> None:
@@ -91,7 +91,7 @@ class Connection(RequestReader):
         self._advance()
 
     def expire(self) -> None:
-        """Called by the sweeper: drop the connection if idle, unfinished or stuck for too long."""
+        """Called by the sweeper: drop the connection if it is idle, unfinished or stuck for too long."""
         if self._parked:
             return
         unfinished = self._unfinished or self._target
@@ -100,7 +100,7 @@ class Connection(RequestReader):
             self._transport.abort()
 
     def abort(self) -> None:
-        """Drop the connection and what is parked on it."""
+        """Drop the connection and any request parked on it."""
         self._transport.abort()
 
     # --- turns ---
@@ -147,7 +147,7 @@ class Connection(RequestReader):
     # --- serving ---
 
     def _serve(self, method: bytes, target: bytes, keep_alive: bool, http10: bool, refusal: int) -> None:
-        """Answer now, or park. Nothing is raised: the loop must not meet our defects."""
+        """Answer now, or park. Raises nothing: our own defects must not reach the event loop."""
         self._head_only = method == b"HEAD"
         self._stays = keep_alive
         self._serving_http10 = http10
@@ -171,7 +171,7 @@ class Connection(RequestReader):
         self._transport.abort()
 
     def _serve_page(self, method: bytes, target: bytes) -> None:
-        """All but the usual spellings of `/`."""
+        """All targets but the usual spellings of `/`."""
         try:
             path, query = split(target)
             if path == "/":
@@ -229,7 +229,7 @@ class Connection(RequestReader):
         shared = self._shared
         intended_ms = self._intended_ms
         shared.recorder.completed(self._sequence, intended_ms, monotonic() * 1000 - self._arrived_ms)
-        # By hand: json.dumps would be a tenth of the cost of a request. Keys hold nothing to escape.
+        # Formatted here: json.dumps would be a tenth of a request's cost. Keys contain nothing to escape.
         if self._key is None:
             body = b'{"key":null,"delay_ms":%.3f,"factor":%.4f}' % (intended_ms, self._factor)
         else:
@@ -243,7 +243,7 @@ class Connection(RequestReader):
     def _error(self, status: int, reason: str, allow: str = "") -> None:
         self._shared.recorder.bad_requests += 1
         headers = b"Allow: %b\r\n" % allow.encode() if allow else b""
-        # A refusal that ends the connection may meet a client that is still sending.
+        # The client may still be sending when a refusal ends the connection.
         self._send(Page(status, JSON, json.dumps({"error": reason}).encode(), headers), linger=True)
 
     def _send(self, page: Page, *, linger: bool = False) -> None:
@@ -266,7 +266,7 @@ class Connection(RequestReader):
             self._transport.close()
 
     def _stop_reading(self) -> None:
-        """No further request is served: what waits is dropped, what comes is discarded."""
+        """Serve no further request: drop those that wait, discard what arrives."""
         self._reading = False
         self._unparsed = b""
         self._waiting.clear()

@@ -5,20 +5,20 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final
 
-# 128 buckets an octave: a bucket is at most 1/128 of its value wide, so its middle is within 0.4 %.
+# 128 buckets per octave: a bucket is at most 1/128 of its value wide, so its middle is within 0.4 %.
 # Values under 256 µs have a bucket per microsecond.
 _SUB_BITS: Final = 7
 _SUB: Final = 1 << _SUB_BITS
-_OCTAVES: Final = 34  # up to 2^41 µs, 25 days; what is longer counts in the last bucket
+_OCTAVES: Final = 34  # up to 2^41 µs, 25 days; longer ones count in the last bucket
 _BUCKETS: Final = (_OCTAVES + 1) * _SUB
 _LAST: Final = _BUCKETS - 1
 
 
 class Histogram:
-    """Durations in ms, from 0 on; one below counts as 0. Mean and maximum are exact.
+    """Durations in ms; negative ones count as 0. Mean and maximum are exact.
 
-    Why not sort a ring of recent values when asked: sorting 65,536 floats stops the loop for longer than
-    the timer error we promise, once a second while a run is sampled.
+    Sorting a ring of recent values on request is no alternative: sorting 65,536 floats, once a second while a
+    run is sampled, would block the loop for longer than the timer error we promise.
     """
 
     __slots__ = ("_counts", "max_ms", "n", "total_ms")
@@ -58,7 +58,7 @@ class Histogram:
         return [min(_middle_us(index) / 1000, self.max_ms) for index in found]
 
     def cumulative(self, bounds_ms: Sequence[float]) -> list[int]:
-        """How many durations are at most each bound, to the resolution of a bucket."""
+        """For each bound, how many durations are at most that long, to the resolution of a bucket."""
         cumulative = list(accumulate(self._counts))
         return [cumulative[_index(int(bound * 1000))] for bound in bounds_ms]
 

@@ -1,4 +1,4 @@
-"""The mock's Prometheus metrics, read from the recorder when scraped: a request pays nothing for them."""
+"""The mock's Prometheus metrics, read from the recorder on a scrape: they cost a request nothing."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -31,7 +31,7 @@ def render(settings: Settings, recorder: Recorder, rss_bytes: int | None) -> byt
 
 
 class _Scrape(Collector):
-    """One scrape: names in Prometheus' base units (seconds, bytes), unlike the ms of `/stats`."""
+    """One scrape, in Prometheus' base units (seconds, bytes), unlike the ms of `/stats`."""
 
     def __init__(self, settings: Settings, recorder: Recorder, rss_bytes: int | None) -> None:
         self._settings = settings

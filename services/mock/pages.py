@@ -1,4 +1,4 @@
-"""Everything but the delay itself: health, statistics, the log and the metrics."""
+"""Everything except the delay itself: health, statistics, the log and the metrics."""
 
 import json
 import os
@@ -18,7 +18,7 @@ _STATM: Final = Path("/proc/self/statm")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A finished answer: status, content type, body, and header lines of its own (each ends in CRLF)."""
+    """A finished answer: status, content type, body, and extra header lines (each ends in CRLF)."""
 
     status: int
     content_type: bytes
@@ -31,8 +31,8 @@ def json_page(content: dict[str, object]) -> Page:
 
 
 class Pages:
-    """The pages by path. Each costs the loop well under 1 ms, but for `/log`: about 60 ms when it is full,
-    which parked requests would feel as timer error, so it is for after the load."""
+    """The pages by path. Each takes the loop well under 1 ms, except `/log`: about 60 ms when it is full,
+    which would add to the timer error of parked requests, so it is meant for after the load."""
 
     def __init__(self, settings: Settings, recorder: Recorder) -> None:
         self._settings = settings
@@ -46,8 +46,8 @@ class Pages:
         }
 
     def find(self, path: str, method: bytes) -> Callable[[], Page] | str | None:
-        """The page for path and method; or the methods allowed there (as in Allow) if it is another one;
-        or None for an unknown path. HEAD is a GET whose body the connection leaves out."""
+        """The page for path and method; the allowed methods (as in Allow) if the method is another one;
+        None for an unknown path. HEAD is a GET whose body the connection leaves out."""
         page = self._pages.get((path, b"GET" if method == b"HEAD" else method))
         if page is not None:
             return page
@@ -91,7 +91,7 @@ class Pages:
 
 
 def rss_bytes() -> int | None:
-    """Resident memory of this process in bytes; None where /proc does not tell."""
+    """Resident memory of this process in bytes; None without /proc."""
     try:
         return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:

@@ -1,4 +1,4 @@
-"""From bytes to requests: HTTP/1.1 parsing by llhttp (httptools) with the bounds that it leaves to us."""
+"""From bytes to requests: HTTP/1.1 parsing by llhttp (httptools), with the bounds that it does not check."""
 
 import asyncio
 from typing import Final, Never
@@ -13,11 +13,11 @@ MAX_BODY_BYTES: Final = 1 << 20
 MAX_PIPELINED: Final = 64
 """Requests that may wait behind the one in service before parsing stops; one slice may exceed it."""
 
-# llhttp cannot be paused through httptools, so what arrives is fed in slices: between two of them a
-# pipeline that has become too deep stops being parsed.
+# llhttp cannot be paused through httptools, so input is fed in slices: parsing can stop between two
+# slices when the pipeline has become too deep.
 SLICE_BYTES: Final = 4_096
-# Bound on input that neither ends a message nor adds to its body: it holds against what no callback
-# reports, such as a header line, a trailer or a chunk extension without end.
+# Bound on input that neither ends a message nor adds to its body. It covers what no callback reports,
+# such as an endless header line, trailer or chunk extension.
 _MAX_FRAMING_BYTES: Final = MAX_TARGET_BYTES + MAX_HEADER_BYTES + SLICE_BYTES
 
 
@@ -26,7 +26,7 @@ class _RefusedError(Exception):
 
 
 class RequestReader(asyncio.Protocol):
-    """The reading half of a connection; the other overrides `_take`, `_expect_continue`, `_advance`."""
+    """The reading half of a connection; the other half overrides `_take`, `_expect_continue`, `_advance`."""
 
     __slots__ = (
         "_body_bytes",
@@ -57,14 +57,14 @@ class RequestReader(asyncio.Protocol):
         self._shared = shared
         self._parser = HttpRequestParser(self)
         self._reading = True  # False once no further request can follow: the rest is discarded
-        self._unparsed = b""  # input that waits until the pipeline is shorter
+        self._unparsed = b""  # input held back until the pipeline is shorter
         self._waiting: list[tuple[bytes, bytes, bool, bool, int]] = []  # arguments for _serve, in order
         self._since = shared.seconds  # when the connection became idle, or its unfinished message began
         self._unfinished = False  # a message has begun and not ended
         self._framing_bytes = 0  # since the last message or piece of a body, counted by slices
         self._completed = False  # a message ended within the slice being fed
-        self._framing = b""  # how the body of a message is framed that llhttp takes for an upgrade
-        self._refusal = 0  # the status that the message being read has earned so far
+        self._framing = b""  # the body framing of a message that llhttp treats as an upgrade
+        self._refusal = 0  # the error status of the message being read; 0: none so far
         self._keep_alive = self._http10 = False
         self._begin_message()
 
@@ -85,7 +85,7 @@ class RequestReader(asyncio.Protocol):
         raise NotImplementedError
 
     def _advance(self) -> None:
-        """Go on with what waits: requests, then unparsed input."""
+        """Continue with waiting requests, then with unparsed input."""
         raise NotImplementedError
 
     # --- input ---
@@ -101,7 +101,7 @@ class RequestReader(asyncio.Protocol):
             self._advance()
 
     def _feed(self, piece: bytes) -> None:
-        """Parse one slice. Nothing is raised: what cannot be parsed becomes a refusal in its turn."""
+        """Parse one slice. Raises nothing: what cannot be parsed becomes a refusal in its turn."""
         self._completed = False
         body_bytes = self._body_bytes
         try:
@@ -141,10 +141,10 @@ class RequestReader(asyncio.Protocol):
         self._take(b"", b"", False, False, status)
 
     def _restart_after_upgrade(self) -> None:
-        """Have the body of a message with an Upgrade header parsed as one.
+        """Parse the body of a message with an Upgrade header as a body.
 
-        httptools tells llhttp that an upgrade has no body, so that body would be read as the next request.
-        A fresh parser is shown a head with the same framing instead, and what the true head said is kept.
+        httptools tells llhttp that an upgrade has no body, so the body would be read as the next request.
+        Instead a new parser gets a head with the same framing, and the values of the real head are kept.
         """
         framing, self._framing = self._framing, b""
         if not framing:
@@ -171,7 +171,7 @@ class RequestReader(asyncio.Protocol):
             self._refuse(414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Headers and, after the body, trailers. Names are told apart by length first: it is cheaper."""
+        """Headers and, after the body, trailers. Names are compared by length first, which is cheaper."""
         length = len(name)
         self._header_bytes += length + len(value) + 4
         if self._header_bytes > MAX_HEADER_BYTES:
@@ -187,7 +187,7 @@ class RequestReader(asyncio.Protocol):
                 self._upgrades = True
         elif length == 14:
             if name.lower() == b"content-length" and not self._head_done:
-                self._content_length = int(value)  # digits only: llhttp has refused all else
+                self._content_length = int(value)  # digits only: llhttp has refused anything else
         elif length == 17 and name.lower() == b"transfer-encoding":
             self._chunked = True
 

@@ -7,16 +7,16 @@ from typing import Final
 from services.mock.histogram import Histogram
 
 LOG_SIZE: Final = 65_536
-"""Requests the log remembers; a power of two, so that a slot is a mask away."""
+"""How many requests the log keeps; a power of two, so that a slot is found with a bit mask."""
 
 _MASK: Final = LOG_SIZE - 1
 _UNFINISHED: Final = math.nan
 
 
 class Recorder:
-    """Books of one process. Sequence numbers never restart; a reset only moves where counting begins.
+    """One process's statistics. Sequence numbers never restart; a reset only moves where counting begins.
 
-    A request that was parked before a reset stays in `in_flight` and belongs to no other figure after it.
+    A request that was parked before a reset stays in `in_flight` and is in no other figure after it.
     """
 
     __slots__ = (
@@ -49,7 +49,7 @@ class Recorder:
         self.reset()
 
     def reset(self) -> None:
-        """Start counting anew. Internal errors stay: a defect is not something to forget."""
+        """Restart counting. Internal errors are kept: a defect must not be forgotten."""
         self._first = self._next
         self.in_flight_max = self.in_flight
         self.completed_count = 0
@@ -85,7 +85,7 @@ class Recorder:
         self.completed_count += 1
         self.kept.add(kept_ms)
         self.timer_error.add(kept_ms - intended_ms)
-        if self._next - sequence <= LOG_SIZE:  # else its slot is a newer request's by now
+        if self._next - sequence <= LOG_SIZE:  # else a newer request has its slot
             self._kept_ms[sequence & _MASK] = kept_ms
 
     def aborted(self, sequence: int) -> None:
@@ -98,7 +98,7 @@ class Recorder:
         """(CSV of the newest requests by arrival, how many older ones were dropped).
 
         Columns `seq,key,intended_ms,kept_ms`; seq counts arrivals since the last reset from 0, key is empty
-        when the request had none, kept_ms is empty while it is parked and for ever when it was aborted.
+        when the request had none, kept_ms is empty while it is parked and stays empty if it was aborted.
         """
         oldest = max(self._first, self._next - LOG_SIZE)
         lines = ["seq,key,intended_ms,kept_ms"]

@@ -19,7 +19,7 @@ _SWEEP_EVERY_S: Final = 5
 
 
 class ListenError(OSError):
-    """The address cannot be listened on; the message is one line."""
+    """Cannot listen on the address; the message is one line."""
 
 
 def run(settings: Settings) -> None:
@@ -43,8 +43,8 @@ async def _serve(settings: Settings) -> None:
         )
     except OSError as error:
         raise ListenError(f"cannot listen on {settings.host}:{settings.port}: {error}") from error
-    # A full collection over 5,000 connections takes longer than the timer error we promise. Nothing here
-    # makes cycles per request, so the sweeper collects when nothing is parked instead.
+    # A full garbage collection over 5,000 connections takes longer than the timer error we promise. Requests
+    # create no reference cycles, so the sweeper collects when nothing is parked instead.
     gc.collect()
     gc.freeze()
     gc.disable()

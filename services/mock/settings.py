@@ -19,7 +19,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the process was told. Port 0 lets the kernel choose; the start line says which it was."""
+    """The process's settings. Port 0 lets the kernel choose; the start line reports the port."""
 
     host: str
     port: int
@@ -29,7 +29,7 @@ class Settings:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors as an exception: argparse would print its usage around the one line that matters."""
+    """Raises errors as exceptions: argparse would print its usage around the one line that matters."""
 
     def error(self, message: str) -> NoReturn:
         raise SettingsError(message)
@@ -42,8 +42,8 @@ def read_settings(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
     """
     options: dict[str, str | None] = vars(_parser().parse_args(argv))
     delay_options = ("profile", "p50_ms", "p99_ms")
-    # One profile asked for on the command line replaces the environment's as a whole: mixing the two
-    # would refuse `--profile slow` in a shell that exports MOCK_P50_MS.
+    # A profile given on the command line replaces the environment's settings as a whole: mixing the two
+    # would reject `--profile slow` in a shell that exports MOCK_P50_MS.
     said = any(options[name] is not None for name in delay_options)
 
     def value(name: str) -> str | None:

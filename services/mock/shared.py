@@ -1,4 +1,4 @@
-"""What all connections of the process share: the delays, the books, the pages, the clock of the sweeper."""
+"""What all connections of the process share: the delays, the recorder, the pages, the sweeper's clock."""
 
 import sys
 import traceback
@@ -15,7 +15,7 @@ _STATUS_LINES: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() f
 
 
 class Parked(Protocol):
-    """A connection as the sweeper and the end of the process need it."""
+    """A connection, as the sweeper and the shutdown need it."""
 
     def expire(self) -> None: ...
 
@@ -23,8 +23,8 @@ class Parked(Protocol):
 
 
 class Shared:
-    """One per process. `seconds` is a coarse clock that the sweeper moves, so that noting when a connection
-    was last active costs an attribute and not a system call."""
+    """One per process. `seconds` is a coarse clock that the sweeper advances, so that noting when a
+    connection was last active costs an attribute access and not a system call."""
 
     __slots__ = (
         "connections",
@@ -51,13 +51,13 @@ class Shared:
         self.tick()
 
     def tick(self) -> None:
-        """One second has passed: move the clock and encode anew what every answer starts with."""
+        """One second has passed: advance the clock and encode again what every answer starts with."""
         self.seconds += 1
         self.date = b"Date: %b\r\n" % formatdate(usegmt=True).encode()
         self.ok_head = b"%b%bContent-Type: %b\r\nContent-Length: " % (_STATUS_LINES[200], self.date, JSON)
 
     def defect(self, error: Exception) -> None:
-        """Something of ours failed: said on stderr and counted, and the process goes on."""
+        """Something of ours failed: report it on stderr, count it, and continue."""
         self.recorder.internal_errors += 1
         traceback.print_exception(error, file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""From a request target to what it asks for: strict, because a typo must not become another delay."""
+"""From a request target to what it asks for. Strict, because a typo must not become a different delay."""
 
 import re
 from typing import Final, NamedTuple
@@ -9,7 +9,7 @@ from services.contract.delays import MAX_DELAY_MS
 _KEY: Final = "[A-Za-z0-9._:-]{1,128}"
 _MATCH_KEY: Final = re.compile(_KEY).fullmatch
 _MATCH_WAIT: Final = re.compile("[0-9]{1,6}").fullmatch
-# What k6 and the service send, in one match; everything else takes the general way to the same answer.
+# What k6 and the service send, in one match; everything else takes the general path to the same result.
 _MATCH_PLAIN: Final = re.compile(rb"/(?:\?key=(%b)|\?waitms=([0-9]{1,6}))?" % _KEY.encode()).fullmatch
 
 KEY_RULE: Final = "key must be 1 to 128 of A-Z a-z 0-9 . _ : -"
@@ -17,18 +17,18 @@ WAIT_RULE: Final = f"waitms must be a whole number of milliseconds from 0 to {MA
 
 
 class BadTargetError(ValueError):
-    """A target that cannot be served; the message is the reason given to the client."""
+    """A target that cannot be served; the message is the reason that the client gets."""
 
 
 class Delay(NamedTuple):
-    """A delay asked for: `wait_ms` as given, else (None) by the profile; `key` in ASCII or None."""
+    """A requested delay: `wait_ms` if given, else None (use the profile); `key` in ASCII or None."""
 
     wait_ms: int | None
     key: bytes | None
 
 
 def parse_plain(target: bytes) -> Delay | None:
-    """The delay that a target in its usual spelling asks for; None sends it to `split` and `parse_query`."""
+    """The delay that a target in the usual form requests; None leaves it to `split` and `parse_query`."""
     match = _MATCH_PLAIN(target)
     if match is None:
         return None
@@ -53,7 +53,7 @@ def split(target: bytes) -> tuple[str, str]:
 
 
 def parse_query(query: str) -> Delay:
-    """The delay that the query of `/` asks for. Raises BadTargetError with the reason."""
+    """The delay that the query of `/` requests. Raises BadTargetError with the reason."""
     try:
         pairs = parse_qsl(
             query, keep_blank_values=True, strict_parsing=bool(query), errors="strict", max_num_fields=8

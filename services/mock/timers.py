@@ -1,8 +1,8 @@
-"""Timers of parked requests: one heap and one alarm of the kernel, precise to a fraction of a millisecond.
+"""Timers of parked requests: one heap and one kernel timer, precise to a fraction of a millisecond.
 
-Not the loop's own timers, because libuv cuts each to whole milliseconds twice, in the timer and in epoll's
-timeout: at 128 clients asking for 1 ms that made every answer 1 ms late and left the CPU idle for a third of
-the time. A timer here is never early, and one alarm, set for the earliest, serves however many are waiting.
+Not the loop's own timers, because libuv rounds each to whole milliseconds twice, in the timer and in epoll's
+timeout: with 128 clients requesting 1 ms, every answer was 1 ms late and the CPU idle for a third of the
+time. A timer here is never early, and one alarm, set for the earliest, serves any number of waits.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class Sleeper(Protocol):
 
 
 class Alarm(Protocol):
-    """Rings at a time of time.monotonic(), in seconds; math.inf silences it. Setting it replaces the last."""
+    """Rings at a given time.monotonic(), in seconds; math.inf disables it. Setting it replaces that time."""
 
     def set(self, when_s: float) -> None: ...
 
@@ -47,14 +47,14 @@ class Timers:
         return len(self._sleepers)
 
     def start(self, ticket: int, due_s: float, sleeper: Sleeper) -> None:
-        """Have `sleeper` woken once time.monotonic() has reached `due_s`."""
+        """Wake `sleeper` once time.monotonic() has reached `due_s`."""
         self._sleepers[ticket] = sleeper
         heappush(self._heap, (due_s, ticket))
         if due_s < self._set_for_s:
             self._set(due_s)
 
     def cancel(self, ticket: int) -> None:
-        """Forget the wait. What it leaves in the heap is swept out once it is most of the heap."""
+        """Cancel the wait. Its heap entry is removed once cancelled entries are most of the heap."""
         del self._sleepers[ticket]
         if len(self._heap) > 2 * len(self._sleepers) + _FEW:
             self._heap = [entry for entry in self._heap if entry[1] in self._sleepers]
@@ -69,7 +69,7 @@ class Timers:
             sleeper = sleepers.pop(heappop(heap)[1], None)
             if sleeper is not None:
                 due.append(sleeper)
-        # Before anyone is woken: what they start is then compared with the alarm as it stands.
+        # Before anyone is woken: timers that they start are then compared with the current alarm.
         self._set(heap[0][0] if heap else math.inf)
         for sleeper in due:
             sleeper.wake()
@@ -89,7 +89,7 @@ class KernelAlarm:
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create")
         self._when = (ctypes.c_long * 4)()  # struct itimerspec: interval s, ns; value s, ns
-        # Never read: setting it anew, which every ring does, also makes it unreadable again.
+        # Never read: every ring sets it again, which also clears its readable state.
         loop.add_reader(self._fd, ring)
 
     def set(self, when_s: float) -> None:
@@ -115,7 +115,7 @@ class LoopAlarm:
             self._handle.cancel()
             self._handle = None
         if when_s != math.inf:
-            # Half a millisecond more makes uvloop round up: rounded down to 0 it would ring in a tight loop.
+            # Half a millisecond more makes uvloop round up: rounded down to 0, it would ring in a tight loop.
             self._handle = self._loop.call_later(max(0.0, when_s - monotonic()) + 0.0005, self._ring)
 
 

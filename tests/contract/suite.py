@@ -1,4 +1,4 @@
-"""What every environment owes the runner, whatever runs the stage. One class an environment inherits it."""
+"""What every environment must do for the runner. One test class per environment inherits it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vcpu_ladder.run.prove import discover_workers, prove, unproven_reason, upst
 
 STAGE = stage("v3", users=5, warmup_s=0.5, measure_s=2.0)
 VARIABLES = {**STAGE.load.variables(), "LADDER_ROWS_USERS": "100", "LADDER_ROWS_PRODUCTS": "100"}
-# Of a usage, what only ever grows; None where an environment does not tell, and then always.
+# The fields of a usage that only grow. An environment that does not report one gives None every time.
 GROWING = (
     *("service_cpu_s", "upstream_cpu_s", "generator_cpu_s", "database_cpu_s"),
     *("throttled_s", "stolen_cpu_s", "others_busy_s"),
@@ -43,23 +43,23 @@ def end_of(stack: Stack, name: str) -> str | None:
 
 
 class EnvironmentContract:
-    """A subclass has a fixture ``environment``, and knows how to do it harm.
+    """A subclass has a fixture ``environment``, and methods that break it.
 
-    ``serves`` says whether there is something to ask at the stack's addresses.
+    ``serves`` says whether something really answers at the stack's addresses.
     """
 
     serves = True
 
     def end(self, stack: Any, name: str) -> None:
-        """Kill the stack's ``service`` or ``upstream`` behind its back."""
+        """Kill the stack's ``service`` or ``upstream`` without telling it."""
         raise NotImplementedError
 
     def break_service(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The next ``up`` starts a service that ends before it answers."""
+        """Make the next ``up`` start a service that ends before it answers."""
         raise NotImplementedError
 
     def check_service(self, stack: Any) -> None:
-        """What there is to see of a service that really runs."""
+        """What a really running service must show."""
         workers = discover_workers(stack.service_url, 2)
         upstream = upstream_in_force(stack.upstream_url)
         assert unproven_reason(prove(STAGE, workers, upstream, True, stack.activity())) is None
@@ -102,7 +102,7 @@ class EnvironmentContract:
             seen.append(stack.usage())
             try:
                 counted.append(get_json(f"{load.stats_url}/v1/metrics/ladder_requests", 0.9))
-            except httpx.HTTPError:  # before its server listens, and after
+            except httpx.HTTPError:  # before its server listens, and after it has stopped
                 time.sleep(0.1)
         seen.append(stack.usage())
         assert load.exit_code() in (0, 99), load.tail()

@@ -1,4 +1,4 @@
-"""The contract of the environments that need no Docker engine: the unit tests' fake, and native."""
+"""The contract suite for the environments that need no Docker engine: the unit tests' fake, and native."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vcpu_ladder.errors import EnvironmentNotReady
 
 
 class TestFake(EnvironmentContract):
-    """So that what the unit tests hold of a run holds of the environments too."""
+    """The fake must behave like a real environment, or the unit tests of a run would prove nothing."""
 
     serves = False
 

@@ -1,4 +1,4 @@
-"""What a client is told when the database fails, and what is counted of it, whatever library says so."""
+"""What a client is told when the database fails, and how it is counted, whichever library raises it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOO_MANY = "FATAL:  sorry, too many clients already"
 
 
 def wrapped(cause: Exception | None, *, invalidated: bool = False) -> sqlalchemy.exc.DBAPIError:
-    """As SQLAlchemy hands on what asyncpg raised: its own class around a translation of it."""
+    """As SQLAlchemy passes on asyncpg's errors: its own class around a translation of the error."""
     translation = Exception(str(cause))
     translation.__cause__ = cause
     return sqlalchemy.exc.DBAPIError("SELECT 1", None, translation, connection_invalidated=invalidated)

@@ -1,4 +1,4 @@
-"""The PostgreSQL knobs: what cannot be, what cannot act, and how one text of SQL serves every driver."""
+"""The PostgreSQL knobs: which conflict, which have no effect, and one SQL text for every driver."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_statement_is_written_as_each_driver_wants_it() -> None:
 
 
 def test_no_statement_of_the_service_has_a_percent_sign() -> None:
-    """psycopg would take it for the beginning of a parameter."""
+    """psycopg would read it as the start of a parameter."""
     assert all("%" not in text for name, text in vars(sql).items() if name.isupper())
 
 
@@ -70,7 +70,7 @@ def test_knobs_of_the_other_database_are_idle() -> None:
 
 
 def test_every_pool_may_open_the_same_number_of_connections() -> None:
-    """Or a change of driver would also be a change of pool."""
+    """Otherwise a change of driver would also be a change of pool."""
     knobs: dict[str, Any] = {"pool": "queue", "pool_size": 7, "pool_overflow": 4}
     alchemy = engine_arguments(settings(**knobs))
     assert alchemy["pool_size"] + alchemy["max_overflow"] == 11
@@ -114,7 +114,7 @@ def test_connections_are_counted_by_worker_and_state() -> None:
 
 
 class FakeSession:
-    """A session whose question takes until ``answer`` is set, or fails with ``error``."""
+    """A session whose query lasts until ``answer`` is set, or fails with ``error``."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.asked, self.answer, self.error, self.closed = threading.Event(), threading.Event(), error, False
@@ -140,7 +140,7 @@ def test_no_second_question_waits_behind_one_that_hangs(monkeypatch: pytest.Monk
     first = threading.Thread(target=watcher.look)
     first.start()
     session.asked.wait(5)
-    with pytest.raises(EnvironmentNotReady, match="has not answered the last question"):
+    with pytest.raises(EnvironmentNotReady, match="has not answered the last query"):
         watcher.look()
     session.answer.set()
     first.join()

@@ -1,4 +1,4 @@
-"""What the mock's benchmark makes of its runs; the measuring itself is not a test."""
+"""How the mock's benchmark summarises its runs; the measuring itself is not tested."""
 
 import pytest
 

@@ -73,7 +73,7 @@ def test_connections_expire_when_idle_or_slow_but_never_while_parked(peer: Peer)
     peer.open()
     peer.send(b"GET / HT")
     assert survives(READ_TIMEOUT_S - 1)
-    peer.send(b"TP/1.1\r\n")  # dribbling buys no time
+    peer.send(b"TP/1.1\r\n")  # sending slowly gains no time
     assert survives(1)
     assert not survives(1)
 

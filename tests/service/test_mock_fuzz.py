@@ -1,4 +1,4 @@
-"""Properties of the mock's HTTP: how a stream is cut must not matter, and no input may raise or hang it."""
+"""Properties of the mock's HTTP: how a stream is split must not matter, and no input may raise or hang."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -49,7 +49,7 @@ def test_any_split_of_a_valid_stream_gives_the_same_answers(
         peer.shared.ok_head = b"HTTP/1.1 200 OK\r\nContent-Length: "
         peer.send_split(stream, cut)
         peer.settle()
-        # Whether 100 Continue is due depends on whether the body is already there: that may differ.
+        # Whether 100 Continue is sent depends on whether the body has already arrived: that may differ.
         answers.append([a for a in parse(peer.transport.written) if a.status != 100])
         assert peer.shared.recorder.internal_errors == 0
     assert len(answers[0]) == len(parts)

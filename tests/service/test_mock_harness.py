@@ -1,4 +1,4 @@
-"""A connection of the mock on a transport and a clock of the test's own: no socket, no waiting."""
+"""A connection of the mock on a fake transport and a fake clock: no socket, no waiting."""
 
 import json
 import math
@@ -28,7 +28,7 @@ class Response(NamedTuple):
 
 
 class FakeClock:
-    """Virtual seconds, and the alarm that moves them: time passes only by ringing."""
+    """Virtual time, and the alarm that advances it: time passes only when the alarm rings."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -120,7 +120,7 @@ class Peer:
                 self.send(data[start:end])
 
     def settle(self) -> None:
-        """Let every timer fire, and a close be reported."""
+        """Let every timer fire, and report a close."""
         while self.clock.fire_next():
             pass
         if self.transport.closing:

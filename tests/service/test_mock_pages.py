@@ -1,4 +1,4 @@
-"""What the mock tells about itself, asked as a client would."""
+"""What the mock reports about itself, requested as a client would."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""The delays: their arithmetic, that a key fixes them, and that they follow the lognormal asked for."""
+"""The delays: their arithmetic, that a key fixes them, and that they follow the requested lognormal."""
 
 import math
 from hashlib import blake2b
@@ -42,7 +42,7 @@ def test_impossible_profiles_are_refused(p50_ms: float, p99_ms: float) -> None:
 
 
 def test_a_key_has_the_delay_it_had_when_this_was_written() -> None:
-    """A golden value: another hash, seed spelling or byte order would make old records incomparable."""
+    """Golden values: another hash, seed format or byte order would make old records incomparable."""
     assert delay_ms(SLOW, "k6-000001", seed=42) == pytest.approx(GOLDEN_DELAY_MS, rel=1e-12)
     assert factor("k6-000001", seed=42) == pytest.approx(GOLDEN_FACTOR, rel=1e-12)
 
@@ -85,7 +85,7 @@ def test_the_ends_of_the_hash_stay_inside_the_distribution(
 
 
 def _kolmogorov_smirnov(probabilities: np.ndarray) -> float:
-    """The p-value of values against the distribution that gave their cumulative probabilities."""
+    """The p-value of a sample, given its cumulative probabilities under the expected distribution."""
     ordered, n = np.sort(probabilities), len(probabilities)
     above, below = np.arange(1, n + 1) / n - ordered, ordered - np.arange(n) / n
     return float(special.kolmogorov(math.sqrt(n) * max(above.max(), below.max())))
@@ -109,7 +109,7 @@ def test_the_same_check_fails_for_a_sigma_a_tenth_off(keyed_delays: list[float])
 
 
 def test_random_delays_follow_it_too() -> None:
-    # One run in 10^6 fails by chance: these cannot be seeded.
+    # One run in 10^6 fails by chance: these draws cannot be seeded.
     assert _p_value([delay_ms(SLOW, None, 1) for _ in range(10_000)], SLOW.sigma) > 1e-6
 
 

@@ -1,4 +1,4 @@
-"""The mock's books: histograms, counters and the log."""
+"""The mock's recorder: histograms, counters and the log."""
 
 import csv
 import io
@@ -66,7 +66,7 @@ def test_the_log_keeps_the_newest_and_says_how_many_it_dropped() -> None:
     oldest = recorder.arrived(b"oldest", 1.0)
     for _ in range(LOG_SIZE):
         recorder.completed(recorder.arrived(b"k", 2.0), 2.0, 2.0)
-    recorder.completed(oldest, 1.0, 99.0)  # its slot holds a newer request: that must stay as it is
+    recorder.completed(oldest, 1.0, 99.0)  # its slot holds a newer request, which must not change
     body, dropped = recorder.log_csv()
     lines = body.decode().splitlines()
     assert dropped == 1

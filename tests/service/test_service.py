@@ -119,7 +119,7 @@ def serve(database: Path, upstream: Upstream) -> Iterator[Callable[..., TestClie
 
 @pytest.fixture(scope="module")
 def serve_unwritten(source: Path, upstream_server: Upstream) -> Iterator[Callable[..., TestClient]]:
-    """One client a set of knobs for all tests that write nothing: building an application takes 50 ms."""
+    """One client per set of knobs, for all tests that do not write: building an application takes 50 ms."""
     clients: dict[str, TestClient] = {}
 
     def client(**knobs: Any) -> TestClient:
@@ -385,7 +385,7 @@ def test_effective_reads_live_objects(serve: Callable[..., TestClient]) -> None:
 
 ON_POSTGRES: dict[str, Any] = {"database": "postgres"}
 HTTP: dict[str, Any] = {"endpoint": "/async/http"}
-# {knob: (knobs of the worker that serves, what it was asked for instead)}
+# {knob: (knobs of the worker that serves, the value that the stage asks for instead)}
 NOT_IN_FORCE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "endpoint": ({}, HTTP),
     "fib": ({}, {**ON_POSTGRES, "endpoint": "/async_simulation"}),
@@ -420,7 +420,7 @@ def test_a_knob_that_is_not_in_force_is_not_proven(knob: str, serve: Callable[..
     serves, asked = NOT_IN_FORCE[knob]
     shown = serve(**serves).get("/effective").json()["proofs"].get(KNOBS[knob].proof.key)
     assert shown != KNOBS[knob].proof.expected({**DEFAULTS, **serves, **asked})
-    if knob not in ("server", "cpus", "pinning"):  # of the process and the machine, not of the application
+    if knob not in ("server", "cpus", "pinning"):  # these belong to the process, not to the application
         assert shown == KNOBS[knob].proof.expected({**DEFAULTS, **serves})
 
 

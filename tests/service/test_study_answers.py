@@ -1,4 +1,4 @@
-"""What select and simulation must answer, for whom they are asked, and that their twins are twins."""
+"""What select and simulation must answer, for which user, and that their sync and async twins agree."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ _POOLS = {"awaiting": "blocking", "/async_select": "/sync_select"}
 
 
 def _function(source: str, name: str) -> str:
-    """The function's syntax without awaiting, under a common name."""
+    """The function's syntax tree without awaiting, under a common name."""
     (found,) = (
         node
         for node in ast.walk(ast.parse(source))

@@ -1,4 +1,4 @@
-"""The fixture of the seven steps, for every test of this folder."""
+"""The fixture of the seven steps, for every test in this folder."""
 
 from tests.fakes import service
 

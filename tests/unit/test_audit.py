@@ -79,7 +79,7 @@ def test_a_row_is_as_bad_as_its_worst_finding() -> None:
 
 
 def test_a_slow_ramp_costs_whole_requests() -> None:
-    # Of two users the second starts after 5 s: 2 + 1 requests of 4 s end in 10 s.
+    # The second of two users starts after 5 s: 2 + 1 requests of 4 s end within 10 s.
     at_once = audited(users=2, delay_ms=4000, load_s=10, rps=0.4, requests=4)
     ramped = audited(users=2, delay_ms=4000, load_s=10, rps=0.4, requests=4, ramp_s=10)
     assert (verdicts(at_once)["whole requests"], verdicts(ramped)["whole requests"]) == (

@@ -1,4 +1,4 @@
-"""The cgroup reader over trees: version 1 as recorded (Linux 6.18), version 2 as its documentation has it."""
+"""The cgroup reader on file trees: version 1 as recorded (Linux 6.18), version 2 as documented."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from services.api.metrics import CgroupCollector
 from services.contract.cgroup import Cgroup, read_cgroup
 
-# A quota of half a CPU and 256 MiB; a process that span for two seconds.
+# A quota of half a CPU and 256 MiB; a process that spun for two seconds.
 V1 = {
     "cpu/cpu.cfs_quota_us": "50000\n",
     "cpu/cpu.cfs_period_us": "100000\n",
@@ -32,7 +32,7 @@ V2_READ = Cgroup(2, 0.1, 0.1, 30, 7, 0.25, 1.5, 512 << 20, 1)
 
 
 def v1(root: Path, files: dict[str, str], below: str = "", named: str = "/docker/1234") -> Path:
-    """A tree under ``root``; ``below``: where in each controller's mount the files are."""
+    """A tree under ``root``; ``below`` is where in each controller's mount the files are."""
     lines = [f"{n}:{names}:{named}" for n, names in ((9, "name=systemd"), (4, "memory"), (2, "cpuacct,cpu"))]
     return write(
         root,

@@ -1,4 +1,4 @@
-"""What was skipped is said in one line, with what would have it tested."""
+"""What was skipped is reported in one line, with the remedies."""
 
 from __future__ import annotations
 

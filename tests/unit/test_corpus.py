@@ -1,4 +1,4 @@
-"""Records of every age and kind: each good one is shown, each bad one costs one line, and neither more."""
+"""Records of every age and kind: each good one is shown, each bad one costs one line, and nothing else."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from vcpu_ladder.summary.verdict import ratio
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 GOOD = sorted((CORPUS / "good").glob("*.json"))
-# What the line of each bad file must say.
+# What the complaint about each bad file must say.
 BAD = {
     "broken": "not JSON",
     "cpus-are-a-number": "other_cpus",
-    "curve-of-a-word": "'handlers' is no knob with a number",
+    "curve-of-a-word": "'handlers' is not a knob with a number",
     "delay-is-a-list": "intended_ms",
     "empty": "not JSON",
     "environment-is-a-number": "environment",
-    "far-too-long": "beyond every number",
+    "far-too-long": "larger than any number",
     "figure-is-a-word": "figures: rps",
     "figures-are-a-list": "figures",
     "half-a-character": "surrogates not allowed",
-    "huge": "beyond every number",
+    "huge": "larger than any number",
     "images-are-words": "images",
-    "infinity": "-Infinity is no number",
+    "infinity": "-Infinity is not a number",
     "knob-is-a-list": "workers",
     "knob-is-a-word": "cpus",
     "knob-is-huge": "workers",
@@ -54,10 +54,10 @@ BAD = {
     "latin-1": "utf-8",
     "load-is-a-word": "load",
     "measure-zero": "measure_s",
-    "nan": "NaN is no number",
+    "nan": "NaN is not a number",
     "negative-count": "completed",
-    "nested": "nested too deep",
-    "nested-in-a-fact": "nested too deep",
+    "nested": "nested too deeply",
+    "nested-in-a-fact": "nested too deeply",
     "newer": "made by a newer vcpu-ladder (schema 99)",
     "no-handlers": "handlers is missing",
     "no-host": "host",
@@ -65,7 +65,7 @@ BAD = {
     "no-schema": "no schema_version",
     "no-users": "users",
     "not-an-object": "no JSON object",
-    "overflow": "beyond every number",
+    "overflow": "larger than any number",
     "truncated": "not JSON",
     "unknown-field": "colour",
 }
@@ -79,7 +79,7 @@ def put(source: Path, results: Path) -> None:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """The whole corpus as somebody's results, and what a file system can do to a record."""
+    """The whole corpus as a results folder, plus what a file system can do to a record."""
     for source in [*GOOD, *(CORPUS / "bad").glob("*.json")]:
         put(source, tmp_path)
     (tmp_path / "main" / "v2" / "a-folder" / "record.json").mkdir(parents=True)
@@ -122,7 +122,7 @@ def test_a_complaint_is_one_line_whatever_the_file_is_called(tmp_path: Path) -> 
     assert complaint.isprintable()
 
 
-# -- what is hostile and well formed ----------------------------------------------------------------------
+# -- hostile but well formed ----------------------------------------------------------------------
 
 
 def good(name: str) -> RunRecord:

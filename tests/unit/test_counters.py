@@ -1,4 +1,4 @@
-"""Counters that have settled: what workers published before the question is not an answer to it."""
+"""Counters that have settled: values that workers published before the request do not count."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ A_PUBLICATION_TAKES_S = 0.1
 
 
 class Service:
-    """Workers that publish twice a second, each at its own moment (pid 11 first), and a clock that only
-    sleeping moves. Each ends its eighth request at 100 s, when the first reading is asked for.
+    """Workers that publish twice a second, each at its own moment (pid 11 first), and a clock that advances
+    only by sleeping. Each ends its eighth request at 100 s, when the first reading is requested.
     """
 
     def __init__(self, *phases_s: float) -> None:
@@ -59,7 +59,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
     return start
 
 
-# Some of these have begun to publish when they are asked, with the values of before.
+# Some of these have already begun to publish older values when they are asked.
 @pytest.mark.parametrize("phase_s", [0.0, 0.02, 0.05, 0.08, 0.3, 0.49])
 def test_what_ended_before_the_question_is_counted_in_every_worker(serve: Serve, phase_s: float) -> None:
     service = serve(0.25, phase_s)

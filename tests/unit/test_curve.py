@@ -1,4 +1,4 @@
-"""Curves: which value is enough, where it bends, and what a ladder file may not call a curve."""
+"""Curves: which value is enough, where the curve bends, and which curves a ladder file may not declare."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vcpu_ladder.summary.curve import Curve, curves
 from vcpu_ladder.summary.formats.words import curve_line
 from vcpu_ladder.summary.merge import merge
 
-# The shape of a pool that bounds until the CPU does.
+# The shape of a pool that is the limit until the CPU is.
 BENT = {1: 22.0, 2: 44.0, 5: 108.0, 10: 215.0, 20: 330.0, 50: 334.0}
 
 
@@ -90,7 +90,7 @@ def test_a_document_can_show_a_curve_and_lacks_none_silently() -> None:
     [
         ('knob = "pool_size"\nstages = ["pool-1", "held"]', "differ in pool_size, and in nothing else"),
         ('knob = "pool_size"\nstages = ["pool-1", "pool-1"]', "differ in pool_size, and in nothing else"),
-        ('knob = "pool"\nstages = ["pool-1", "pool-2"]', "'pool' is no knob with numbers"),
+        ('knob = "pool"\nstages = ["pool-1", "pool-2"]', "'pool' is not a knob with numbers"),
         ('knob = "pool_size"\nstages = ["pool-1", "nowhere"]', "no stage 'nowhere'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The dashboards' files, and that their checker sees what is wrong."""
+"""The dashboards' files, and that their checker finds what is wrong."""
 
 from __future__ import annotations
 

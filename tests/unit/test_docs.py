@@ -55,7 +55,7 @@ def test_a_table_of_measured_figures_names_the_key_of_its_records() -> None:
 
 @pytest.mark.parametrize("ladder", sorted(path.stem for path in paths.LADDERS.glob("*.toml")))
 def test_the_records_shown_are_of_todays_source(ladder: str) -> None:
-    """Not a failure: measuring again takes hours. What differs is said."""
+    """Not a failure, because measuring again takes hours: the skip says what differs."""
     rows = [row for row in newest(merge(load_records(paths.REFERENCE)[0])) if row.ladder == ladder]
     if not rows:
         pytest.skip(f"{needs.OLD_RECORDS}: {ladder} has none yet")

@@ -22,7 +22,7 @@ STAGE = stage("v2", warmup_s=10.0, measure_s=20.0)
 
 
 class Generator:
-    """k6 as the runner sees it: it ends at a time of the test's own clock, with the recorded summary."""
+    """k6 as the runner sees it: it ends at a given time of the fake clock, with the recorded summary."""
 
     stats_url = "http://k6"
     service_url = upstream_url = "http://nowhere"

@@ -1,4 +1,4 @@
-"""The Docker engine: found or refused, spoken with in a version that it knows, asked what an image is."""
+"""The Docker engine: found or refused, called with an API version that it supports, asked about images."""
 
 from __future__ import annotations
 

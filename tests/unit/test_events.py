@@ -1,4 +1,4 @@
-"""The stream of events: what a run tells, what is kept of it, and what a replay shows."""
+"""The stream of events: what a run reports, what is kept of it, and what a replay shows."""
 
 from __future__ import annotations
 
@@ -85,19 +85,19 @@ def test_a_climb_tells_its_plan_its_steps_its_checks_and_its_ends(
         records = climb(plan, FakeEnvironment(), everybody(told.append, log))
     assert [line.told for line in read_events(path)] == told
     planned = [event for event in told if isinstance(event, Planned)]
-    assert len(planned) == 1  # nothing changed the plan on the way
+    assert len(planned) == 1  # the plan did not change during the climb
     assert planned[0].runs == tuple(PlannedRun(stage="main/v3", repeat=n) for n in (0, 1))
     steps = [event.step for event in told if isinstance(event, Step) and event.repeat == 0]
     assert steps == ["restore and start", "prove", "check", "load", "check again", "stop"]
     checked = [event.name for event in told if isinstance(event, Checked)]
     assert checked == 2 * [check.name for check in CHECKS]
     assert [event for event in told if isinstance(event, Finished)] == [Finished.of(one) for one in records]
-    # Live and replayed, the same words.
+    # The same text live and replayed.
     assert shown(told) == shown([line.told for line in read_events(path)])
 
 
 class _StopsAfterABadOne:
-    """Three runs of one stage, and no more after one that does not count."""
+    """Three runs of one stage, but none after an invalid one."""
 
     def __init__(self, results: Path) -> None:
         self._fixed = interleaved([stage("v3")], 3, results)

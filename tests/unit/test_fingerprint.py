@@ -1,4 +1,4 @@
-"""The comparison key by content: what acts on a figure changes it, and nothing else does."""
+"""The comparison key by content: what affects a figure changes it, and nothing else does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _parsed = cache(normal.python)
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout of what the fingerprint reads, to be changed."""
+    """A copy of everything that the fingerprint reads, to be changed."""
     monkeypatch.setitem(normal._BY_SUFFIX, ".py", _parsed)  # all but one file are the same for each test
     for name in ("services", "k6", "postgres", "vcpu_ladder"):
         ignored = shutil.ignore_patterns("__pycache__", "node_modules")
@@ -40,7 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def workloads(home: Path) -> tuple[str, str]:
-    """Of a native run, and of one in containers."""
+    """The keys of a native run, and of one in containers."""
     source = {"parts": workload_parts(home)}
     return workload_of(source, "native"), workload_of(source, "compose")
 
@@ -56,7 +56,7 @@ def replaced(name: str, old: str, new: str) -> Change:
 
 
 def moved(old: str, new: str) -> Change:
-    """As ``git mv`` and the imports' rewriting do it."""
+    """As ``git mv`` does, followed by rewriting the imports."""
 
     def change(home: Path) -> None:
         (home / new).parent.mkdir(parents=True, exist_ok=True)

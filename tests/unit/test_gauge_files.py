@@ -1,4 +1,4 @@
-"""The files through which workers show their gauges: they go with their worker, however it ends."""
+"""The files through which workers share their gauges: they are removed with their worker, however it ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_gauges_of_a_killed_worker_go_at_the_next_scrape(
     files = {pid: tmp_path / f"gauge_liveall_{pid}.db" for pid in (killed.pid, living.pid, os.getpid())}
     for path in files.values():
         path.touch()
-    (tmp_path / f"counter_{killed.pid}.db").touch()  # what a worker has used stays counted
+    (tmp_path / f"counter_{killed.pid}.db").touch()  # the CPU time a worker has used stays counted
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     killed.kill()
     killed.communicate()
@@ -65,11 +65,13 @@ def test_a_scrape_asks_every_worker_to_publish(tmp_path: Path, monkeypatch: pyte
         task.cancel()
         return count
 
-    assert asyncio.run(published()) == 1  # once for the one question, long before it is due
+    assert (
+        asyncio.run(published()) == 1
+    )  # once, for the one request, long before the next regular publication
 
 
 def test_publications_stand_first_in_a_workers_file() -> None:
-    """Who reads their number reads the gauges that were published with it after it, so none too old."""
+    """A reader gets the number first and the gauges published with it afterwards, so none is too old."""
     assert metrics  # its import makes the gauges
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     (own,) = folder.glob(f"gauge_liveall_{os.getpid()}.db")

@@ -1,4 +1,4 @@
-"""The load command: written once, and complete for k6's scripts, whatever the environment's addresses are."""
+"""The load command: written once, and complete for k6's scripts, whatever the environment's addresses."""
 
 from __future__ import annotations
 

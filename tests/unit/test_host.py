@@ -1,4 +1,4 @@
-"""Sharing out this machine: CPUs, ports, and what is missing."""
+"""Dividing this machine: CPUs, ports, and what is missing."""
 
 from __future__ import annotations
 

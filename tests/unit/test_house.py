@@ -1,4 +1,4 @@
-"""Imports run one way: by the layers of the house, and nowhere round. Nothing is run to tell."""
+"""Imports run in one direction, down the layers, without cycles. Only the source is read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from vcpu_ladder import paths
 
-# Each room with the rooms that it may import beside itself. Longer names first win: a room inside a room.
+# Each package with the packages that it may import besides itself. The longest matching name wins.
 HOUSE: dict[str, tuple[str, ...]] = {
     "services.contract": (),
     "services.mock": ("services.contract",),
@@ -44,9 +44,9 @@ HOUSE |= {
 for _sibling in ("native", "compose"):
     _outer = HOUSE["vcpu_ladder.environments"]
     HOUSE[f"vcpu_ladder.environments.{_sibling}"] = (*_outer, "vcpu_ladder.environments")
-# The one place of the environments that knows its siblings.
+# The only module of the environments that may import the sibling packages.
 REGISTRY = "vcpu_ladder.environments.registry"
-# What is run as a program: `python -m` names a package of any layer, and hands over to a command.
+# Run as a program: `python -m` may name a package of any layer, which then calls a command.
 PROGRAM = ".__main__"
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 300, 50
 
@@ -62,7 +62,7 @@ def modules(home: Path) -> dict[str, Path]:
 
 
 def imported(path: Path, known: dict[str, Path]) -> Iterator[str]:
-    """Every module of ours that the file imports, wherever in it: in functions and for type checkers too."""
+    """Every module of ours that the file imports, also inside functions and for type checkers only."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
@@ -81,7 +81,7 @@ def room(module: str) -> str:
 
 
 def wrong_ways(home: Path) -> list[str]:
-    """``importer -> imported`` for each import that the house does not allow."""
+    """``importer -> imported`` for each import that HOUSE does not allow."""
     known = modules(home)
     wrong = []
     for name, path in known.items():
@@ -99,7 +99,7 @@ def wrong_ways(home: Path) -> list[str]:
 
 
 def circle(home: Path) -> list[str]:
-    """The modules of one circle of imports, in order; empty where there is none."""
+    """The modules of one import cycle, in order; empty if there is none."""
     known = modules(home)
     arrows = {
         name: {other for other in imported(path, known) if not name.startswith(f"{other}.") and other != name}
@@ -157,7 +157,7 @@ def test_the_contract_needs_the_standard_library_only() -> None:
 
 @pytest.fixture
 def broken_house(tmp_path: Path) -> Path:
-    """A house of four files, to be broken."""
+    """A small source tree, to be broken."""
     for name, text in {
         "services/contract/knobs.py": "",
         "vcpu_ladder/records/record.py": "from services.contract import knobs\n",

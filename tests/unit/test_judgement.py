@@ -88,7 +88,7 @@ UNSOUND: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_each_check_fails_alone_on_its_own_fault_and_names_a_remedy(check: Any) -> None:
     failed = [result for result in judge(evidence(**UNSOUND[check.name])) if not result.ok]
-    if check.name == "CPU taken away":  # its warning speaks too
+    if check.name == "CPU taken away":  # its warning fails too
         failed = [result for result in failed if result.name != "foreign CPU"]
     assert [result.name for result in failed] == [check.name]
     assert failed[0].remedy
@@ -108,7 +108,7 @@ def test_what_was_never_measured_does_not_pass(column: str) -> None:
         (9000, (9000, 9000, 0), True),
         (8999, (9000, 9000, 0), False),
         (9001, (9000, 9000, 0), False),
-        (9000, (9200, 9000, 0), True),  # k6 gave 200 up: they may have reached a worker or not
+        (9000, (9200, 9000, 0), True),  # k6 gave up on 200: they may or may not have reached a worker
         (9200, (9200, 9000, 0), True),
         (8999, (9200, 9000, 0), False),
         (9201, (9200, 9000, 0), False),
@@ -125,7 +125,7 @@ def test_the_workers_began_as_many_requests_as_k6_sent(
     run = evidence(figures=told, worker_requests=[began // 2, began - began // 2])
     (found,) = (result for result in judge(run) if result.name == "requests counted")
     assert found.ok is ok
-    # What another check speaks of is not said twice: a replaced worker's count is gone with it.
+    # A replaced worker's count is lost; another check already reports the replacement.
     for other in (replace(run, workers_after=[1, 3]), replace(run, worker_requests=[])):
         (found,) = (result for result in judge(other) if result.name == "requests counted")
         assert found.ok
@@ -194,7 +194,9 @@ def test_the_causes_that_the_service_counted_are_told_with_the_errors() -> None:
     (failed,) = [
         r for r in judge(evidence(figures=figures(300, failed=200), service_errors=causes)) if not r.ok
     ]
-    assert failed.text.endswith("the service refused for too many clients 180, pool timeouts 20")
+    assert failed.text.endswith(
+        "refused by the service since its start: too many clients 180, pool timeouts 20"
+    )
 
 
 def observed(name: str, rps: float, delay_s: float, **medians: float) -> Observed:
@@ -256,7 +258,7 @@ def test_threads_that_wait_for_connections_are_the_pools_doing() -> None:
 def test_a_ceiling_is_littles_law() -> None:
     found = find_limit(BOUND["parked requests"])
     assert found is not None
-    # 200 users, each parked 0.35 x 5.2 s a request, beside 0.33 CPU s / 106 requests.
+    # 200 users, each parked 0.35 x 5.2 s per request, plus 0.33 CPU s / 106 requests.
     assert found.ceiling_rps == pytest.approx(200 / (0.35 * 5.2 + 0.33 / 106))
 
 

@@ -1,4 +1,4 @@
-"""What a ladder file may say, and that everything else is refused before anything starts."""
+"""What a ladder file may contain, and that everything else is refused before anything starts."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ REFUSED = {
     ),
     "no reason": ('[stages.b]\nparent = "a"\nchange = { workers = 2 }\n', "stages.b.why: Field required"),
     "taken id": (stage("a", "workers = 2"), "stage a: the baseline has that id already"),
-    "bad id": (stage('"B b"', "workers = 2"), "'B b' is no stage id"),
+    "bad id": (stage('"B b"', "workers = 2"), "'B b' is not a stage id"),
     "own profile over the mock's": (
         "[upstream_profiles.fast]\np50_ms = 1\np99_ms = 2\n",
         "upstream_profiles.fast: that name is the mock's own",

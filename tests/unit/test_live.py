@@ -1,4 +1,4 @@
-"""The live view: labels on the service and on k6, and what a wrong address is told."""
+"""The live view: labels on the service and on k6, and the errors for a wrong address."""
 
 from __future__ import annotations
 

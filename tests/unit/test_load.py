@@ -127,7 +127,7 @@ def test_a_search_of_many_rates_is_many_rows_of_one_key() -> None:
         ("v2 at 200/s", 2, 200.0),
         ("v2 at 400/s", 1, 400.0),
     ]
-    # Each against its parent at its own rate.
+    # Each is compared with its parent at the same rate.
     assert [row.ratio and row.ratio.value for row in rows[3:]] == [pytest.approx(2.0)] * 3
     assert [row.pairs for row in rows[3:]] == [1, 2, 1]
     assert rows[3].comparable_with(rows[0])

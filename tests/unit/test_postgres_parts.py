@@ -1,4 +1,4 @@
-"""The PostgreSQL package without a server: settings, steps, URLs, reach."""
+"""The PostgreSQL package without a server: settings, steps, URLs, access to directories."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def test_another_seed_gives_other_rows() -> None:
 
 
 def test_the_rows_are_the_ones_that_were_seeded_before() -> None:
-    """If this fails on purpose, raise _ROWS_VERSION in plan.py with it: results rest on these rows."""
+    """If you change the rows on purpose, raise _ROWS_VERSION in plan.py too: results depend on these rows."""
     digest = hashlib.sha256(b"".join(copied(SMALL, name) for name in sorted(SMALL.rows)))
     assert digest.hexdigest()[:16] == "8f47aa912c7870a5"
 

@@ -1,4 +1,4 @@
-"""Which environment a command uses; and that a new one is one entry."""
+"""Which environment a command uses, and that adding one takes one entry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vcpu_ladder.environments.registry import Entry, Found, choose, find
 from vcpu_ladder.errors import EnvironmentNotReady, UsageError
 
 FAKE_FOR_NO_ENGINE = "fake, of a test, for the docker command is not installed"
-# What a new environment needs to write anywhere: before the commands are imported, as here.
+# All the code that a new environment needs, run before the commands are imported.
 ONE_ENTRY = """
 from tests.fakes import FakeEnvironment
 from vcpu_ladder.environments.registry import ENVIRONMENTS, Entry, Found
@@ -40,7 +40,7 @@ say(postgres.app, "seed", "--environment", "fake")
 print("----")
 print(doctor._environment().text)
 """
-# psutil is imported first: its Linux form uses `resource`, and there is a Windows form.
+# psutil is imported first: its Linux version needs `resource`, its Windows version does not.
 WINDOWS_HAS_NOT = ("fcntl", "resource", "pwd", "grp", "uvloop")
 
 
@@ -86,7 +86,9 @@ def test_where_nothing_is_there_each_says_what_is_missing(monkeypatch: pytest.Mo
         raise EnvironmentNotReady("the moon is not up")
 
     monkeypatch.setattr(registry, "ENVIRONMENTS", [Entry("moon", missing), Entry("tide", missing)])
-    with pytest.raises(EnvironmentNotReady, match="no environment is there: the moon is not up; the moon"):
+    with pytest.raises(
+        EnvironmentNotReady, match="no environment is available: the moon is not up; the moon"
+    ):
         find(None)
 
 
@@ -112,7 +114,7 @@ def test_a_third_environment_is_in_the_help_in_doctor_and_in_the_error() -> None
     helps, refused, seed, doctor = said.stdout.split("----\n")
     assert helps.count("fake, compose or native") == 3
     assert "'podman' is not one of: fake, compose, native" in refused
-    assert "the fake environment has no PostgreSQL to seed by itself" in seed
+    assert "the fake environment has no PostgreSQL that can be seeded on its own" in seed
     assert doctor == "fake, of a test\n"
 
 

@@ -1,4 +1,4 @@
-"""Replication: which stages are run, what counts as reproduced, and that it goes on after an interruption."""
+"""Replication: which stages are run, what counts as reproduced, and that it resumes after an interruption."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def compared(
     limit: str | None = None,
     **changes: Any,
 ) -> Compared:
-    """``ours`` is a ratio, alone or with its interval."""
+    """``ours`` is a ratio, with or without its interval."""
     value, low, high = ours if isinstance(ours, tuple) else (ours, None, None)
     row = replace(ABOVE, limit=limit)
     found = None if value is None else Ratio(value, low, high, paired=True)
@@ -149,7 +149,7 @@ def test_the_table_is_of_one_setting_and_says_what_is_missing() -> None:
     )
     records = [record("v1", 10.0), record("v2", 410.0), elsewhere]
     of_main = [one for one in compare_all(by_name(merge(records))) if one.ladder == "main"]
-    # The newest key is v3's host: the others were measured elsewhere.
+    # The newest key has v3's host: the others were measured elsewhere.
     assert {one.stage: outcome(one)[0] for one in of_main}["v2"] == "not measured"
     both = {one.stage: line(one) for one in compare_all(by_name(merge(records[:2])))}
     assert both["v2"][2:8] == ["69.6", "410", "v1", "× 41.4", "× 41", "reproduced"]
@@ -174,7 +174,7 @@ class Fake:
 
 @pytest.fixture
 def replicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Runs the command with every run taking no time; ``stop_after`` runs it is interrupted."""
+    """Runs the command with runs that take no time; it is interrupted after ``stop_after`` of them."""
     left = {"runs": 0}
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
     monkeypatch.setattr(guard, "lock_path", lambda: tmp_path / "lock")
@@ -228,7 +228,7 @@ def test_an_interrupted_replication_keeps_what_it_has_and_goes_on(replicate: Cal
     assert (again.exit_code, none) == (0, 0)
     full, more = replicate("--ladders", "tasks", "--full", runs=2)
     assert (full.exit_code, more) == (130, 2)
-    # The quick runs are older now, and still what a quick replication tells of.
+    # The quick runs are now the older ones, but a quick replication still reports them.
     quick, none = replicate("--ladders", "tasks")
     assert (quick.exit_code, none) == (0, 0)
     assert "not measured" not in quick.output

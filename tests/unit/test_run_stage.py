@@ -149,7 +149,7 @@ def test_a_worker_replaced_under_load_invalidates_the_run(tmp_path: Path, servic
     ("name", "left", "status"),
     [
         ("async-sync", [11, 12], "ok"),
-        ("async-sync", [11, 13], "ok"),  # gunicorn ended the worker, the next one is as busy
+        ("async-sync", [11, 13], "ok"),  # gunicorn ended the worker, and its successor is just as busy
         ("async-sync", [11], "invalid"),
         ("sync", [11, 12], "invalid"),
     ],
@@ -269,7 +269,7 @@ def test_a_killed_runners_marker_becomes_a_record(tmp_path: Path, service: dict[
     go(tmp_path, FakeEnvironment())
     (path,) = tmp_path.glob(f"**/{RECORD}")
     whole = json.loads(path.read_text())
-    # As a runner leaves it that was killed in mid-run: the marker, and no record.
+    # What a runner killed in mid-run leaves: the marker, and no record.
     path.rename(path.with_name(MARKER))
     path.with_name(MARKER).write_text(json.dumps({"record": {**whole, "status": "killed"}}))
     lines = guard.clean_up(tmp_path)

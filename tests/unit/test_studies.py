@@ -1,4 +1,4 @@
-"""The published studies' frame: one table of paths, what acts on them, and what their answers must be."""
+"""What the published studies share: the table of paths, which knobs affect them, and the right answers."""
 
 from __future__ import annotations
 

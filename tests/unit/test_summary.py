@@ -1,4 +1,4 @@
-"""From records to rows to tables: pooling, comparability, and what is printed."""
+"""From records to rows to tables: pooling, comparability, and output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sync and async handlers are twins: the same statements but for async, await and the awaiting objects."""
+"""Sync and async handlers are twins: identical except for async, await and the awaiting objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TWINS = [
     ("db/async_psycopg.py", "db/sync_psycopg.py"),
     ("upstream/async_upstream.py", "upstream/sync_upstream.py"),
 ]
-# The awaiting names and what they stand for; everything else must be equal.
+# The awaiting names and their blocking counterparts; everything else must be equal.
 NAMES = {
     "AsyncDatabase": "SyncDatabase",
     "AsyncStatements": "SyncStatements",
@@ -102,7 +102,7 @@ def unawaited(tree: ast.AST, names: dict[str, str] = NAMES) -> ast.AST:
 
 def _shape(source: str) -> str:
     tree = ast.parse(source)
-    # Imports and the module's own description name the awaiting modules; the code is what must agree.
+    # Imports and the module docstring name the awaiting modules; only the code must agree.
     tree.body = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)][1:]
     return ast.dump(unawaited(tree), indent=1)
 

@@ -1,4 +1,4 @@
-"""Intervals must cover what they say, and percentiles need samples."""
+"""Intervals must have their nominal coverage, and percentiles need samples."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Figures against arithmetic: which rows of a benchmark's table cannot be, and which limit explains which."""
+"""Check published figures by arithmetic: which rows are impossible, and which limit explains a row."""

@@ -1,4 +1,4 @@
-"""Rules that hold a claim's throughput against what its resources allow."""
+"""Rules that compare a claim's throughput with what its resources allow."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from vcpu_ladder.audit.claims import Claim
 from vcpu_ladder.audit.finding import ROUNDING, Finding, Rule, number, seconds
 
-# A claim this near to a ceiling is explained by it.
+# A claim this close to a ceiling is explained by it.
 NEAR = 0.85
-# Requests shorter than this share of the load make a count of whole cycles say nothing.
+# When a request is shorter than this share of the load, counting whole requests proves nothing.
 LONG_CYCLE = 0.01
 
 
 def _ceiling(name: str, slots_of: Callable[[Claim], tuple[float, str] | None], held: str) -> Rule:
-    """A resource of so many slots, each held for the figure ``held``, serves slots ÷ held."""
+    """A resource with a number of slots, each held for the time ``held``, serves slots ÷ held."""
 
     def apply(claim: Claim) -> Iterator[Finding]:
         slots, held_ms, served = slots_of(claim), getattr(claim, held), claim.served_rps
@@ -71,7 +71,7 @@ def _cpus(claim: Claim) -> tuple[float, str] | None:
 
 
 def _cycles(claim: Claim) -> Iterator[Finding]:
-    """Each user, or each thread where there are fewer, ends only whole requests before the load ends."""
+    """Each user (or each thread, if there are fewer) completes only whole requests before the load ends."""
     cycle_ms = claim.delay_ms
     if (
         cycle_ms is None

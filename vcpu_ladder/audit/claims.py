@@ -1,6 +1,6 @@
-"""The file of figures to audit: studies of rows, each a line of somebody's benchmark table.
+"""The file of figures to audit: studies made of rows, each a line of somebody's benchmark table.
 
-Everything but a row's name may be left out; a rule that lacks a figure says nothing.
+Everything but a row's name is optional; a rule that lacks a figure yields no finding.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _Strict(BaseModel):
 
 
 class Timeout(_Strict):
-    """A timeout somewhere on the way, and what must be seen in the failures if requests end by it."""
+    """A timeout somewhere on the request's path, and what the failures look like if requests run into it."""
 
     name: str
     s: _Positive
@@ -34,12 +34,12 @@ class Timeout(_Strict):
 
 
 class Claim(_Strict):
-    """One line of a table. Rates are a second; ``_ms`` are milliseconds, ``_s`` seconds.
+    """One line of a table. Rates are per second; ``_ms`` are milliseconds, ``_s`` seconds.
 
     Load: ``users`` of a closed loop, started over ``ramp_s``; ``load_s`` is the whole load, ramp included;
-    ``drain_s`` is how long the tool waits at the end for what is in flight (k6: 30 s; Locust: 0).
+    ``drain_s`` is how long the tool waits at the end for requests in flight (k6: 30 s; Locust: 0).
     Result: ``rps`` and ``requests`` count all requests, failed ones too; latencies are of all requests.
-    Service: ``threads`` and ``pool`` are a worker's; a request takes ``delay_ms`` at least, blocks the event
+    Service: ``threads`` and ``pool`` are per worker; a request takes at least ``delay_ms``, blocks the event
     loop for ``blocks_ms``, holds a connection for ``hold_ms`` and costs ``cpu_ms`` of CPU.
     """
 
@@ -69,7 +69,7 @@ class Claim(_Strict):
 
     @property
     def served_rps(self) -> float | None:
-        """Requests a second that did not fail."""
+        """Requests per second that did not fail."""
         return None if self.rps is None else self.rps * (1 - self.failed_ratio)
 
     @property

@@ -1,4 +1,4 @@
-"""Rules that hold a claim's figures against one another."""
+"""Rules that check a claim's figures against one another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 from vcpu_ladder.audit.claims import Claim
 from vcpu_ladder.audit.finding import ROUNDING, Finding, Rule, number, seconds
 
-# A closed loop's median may be this many times off its mean before it needs an explanation.
+# A closed loop's median may differ from its mean by this factor before it needs an explanation.
 SKEW = 2.0
 
 
@@ -76,8 +76,8 @@ def _window(claim: Claim) -> Iterator[Finding]:
 
 
 def _least_in_flight(claim: Claim) -> float:
-    """Users in flight on average if every user has one request under way from its start to the load's end,
-    less what was unanswered and so uncounted, and if all end at once when the load does."""
+    """Average users in flight if every user has a request under way from its start to the end of the load,
+    less the requests that were unanswered and so not counted, and if all users stop when the load ends."""
     counted = claim.counted_s
     if claim.users is None or claim.load_s is None or counted is None or claim.mean_ms is None:
         return 0.0

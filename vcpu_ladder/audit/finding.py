@@ -8,9 +8,9 @@ from typing import Literal
 
 from vcpu_ladder.audit.claims import Claim
 
-# ``agrees``: the figures fit one another. ``explains``: a ceiling that the claim reaches. ``room``: a ceiling
-# far above the claim. ``reading``: one way to understand the claim, which it neither proves nor rules out.
-# ``doubtful``: possible only if something unusual happened. ``cannot be``: no run has these figures.
+# ``agrees``: the figures fit one another. ``explains``: the claim reaches this ceiling. ``room``: the ceiling
+# is far above the claim. ``reading``: one possible explanation, which the figures neither prove nor rule out.
+# ``doubtful``: possible only if something unusual happened. ``cannot be``: no run can have these figures.
 FindingKind = Literal["agrees", "explains", "room", "reading", "doubtful", "cannot be"]
 
 # Published figures are rounded to two or three digits.
@@ -19,7 +19,7 @@ ROUNDING = 0.02
 
 @dataclass(frozen=True)
 class Finding:
-    """``arithmetic`` is the sum with its figures; ``text`` what follows from it."""
+    """``arithmetic`` is the calculation with its figures; ``text`` is what follows from it."""
 
     rule: str
     kind: FindingKind
@@ -29,7 +29,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Rule:
-    """``formula`` in words; ``apply`` yields what it finds, nothing where the claim lacks a figure."""
+    """``formula`` in words; ``apply`` yields its findings, none where the claim lacks a figure."""
 
     name: str
     formula: str
@@ -37,7 +37,7 @@ class Rule:
 
 
 def number(value: float) -> str:
-    """Three significant digits, all of those before the point."""
+    """Three significant digits, but never fewer than the integer part has."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""All rules over all claims, and what they come to for each."""
+"""All rules applied to all claims, and the judgement of each claim."""
 
 from __future__ import annotations
 

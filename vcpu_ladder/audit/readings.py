@@ -1,4 +1,4 @@
-"""Rules that say what a claim would mean: the missing figure, if this or that were the limit."""
+"""Rules that say what a claim would imply: the missing figure, if a given resource were the limit."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from vcpu_ladder.audit.ceilings import CEILINGS
 from vcpu_ladder.audit.claims import Claim, Timeout
 from vcpu_ladder.audit.finding import ROUNDING, Finding, Rule, number, seconds
 
-# A timeout is a reading of a claim when users ÷ RPS is this near to it.
+# A timeout is a possible explanation of a claim when users ÷ RPS is this close to it.
 NEAR_TIMEOUT = 0.05
 TIME_A_WORKER = "time a worker"
 
 
 def _round_number(value: float) -> int:
-    """The nearest number with one digit that is not nought: 100.8 -> 100."""
+    """The nearest number with one non-zero digit: 100.8 -> 100."""
     unit = 10.0 ** floor(log10(value))
     return int(round(value / unit) * unit)
 
@@ -46,7 +46,7 @@ def _timeout(claim: Claim, timeout: Timeout) -> Iterator[Finding]:
 
 
 def _held(claim: Claim) -> Iterator[Finding]:
-    """What a request would hold a thread for, where the delay is not known."""
+    """How long a request would hold a thread, where the delay is not known."""
     served = claim.served_rps
     if not served or claim.delay_ms is not None:
         return

@@ -13,13 +13,13 @@ from vcpu_ladder.audit.judge import RULES, Judged
 from vcpu_ladder.audit.readings import TIME_A_WORKER
 
 SCHEMA = 2
-# The first kind of finding that a claim has stands in its line.
+# A claim's line shows its first finding in this order of kinds.
 _DECISIVE = ("cannot be", "doubtful", "explains", "agrees", "reading", "room")
 _TOLD_BELOW = ("cannot be", "doubtful", "explains", "reading")
 
 
 def decisive(judged: Judged) -> Finding | None:
-    """The finding that makes the claim's verdict; of those that agree the last, Little's law."""
+    """The finding that decides the claim's verdict; if several agree, the last one, Little's law."""
     for kind in _DECISIVE:
         found = judged.of(kind)
         if found:
@@ -43,7 +43,7 @@ def line(judged: Judged) -> list[str]:
 
 
 def details(judged: Judged) -> list[str]:
-    """What else a reader must know of the claim."""
+    """What else a reader must know about the claim."""
     told = decisive(judged)
     lines = [
         f"{judged.name}: {finding.rule} ({finding.kind}): {finding.arithmetic}: {_sentence(finding.text)}"

@@ -1,4 +1,4 @@
-"""The command line: every command, one file a command or family."""
+"""The command line: every command, with one file per command or family."""
 
 from __future__ import annotations
 

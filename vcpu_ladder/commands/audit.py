@@ -1,4 +1,4 @@
-"""The commands that hold published figures against arithmetic."""
+"""The commands that check published figures by arithmetic."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def audit_command(
         str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}; a table by default.")
     ] = None,
 ) -> None:
-    """Little's law and the ceilings on a table of figures: which rows cannot be, which limit explains which.
+    """Check a table of figures by Little's law and the ceilings: what is impossible, what limits the rest.
 
-    Exits with 4 if a row cannot be. The file's keys: docs/audit.md. Example: vcpu-ladder audit mine.toml
+    Exits with 4 if a row is impossible. The file's keys: docs/audit.md. Example: vcpu-ladder audit mine.toml
     """
     path = file or paths.PUBLISHED
     if format_ is not None and format_ not in FORMATS:

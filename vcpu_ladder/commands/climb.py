@@ -1,4 +1,4 @@
-"""``climb`` and ``run``: stages measured, then their rows."""
+"""``climb`` and ``run``: measure stages, then print their rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def climb_command(
         str | None, typer.Option(help="Only these stages, comma-separated.", envvar="STAGES")
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Every stage, not only the ones of climb = [...].")
+        bool, typer.Option("--all", help="Every stage, not only those in climb = [...].")
     ] = False,
 ) -> None:
     """Run a ladder's stages, interleaved and repeated, then print the comparison table.

@@ -19,7 +19,7 @@ def _console(*, stderr: bool = False, width: int | None = None) -> Console:
     return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
 
 
-# A file or a pipe has no width of its own: give the table what it needs.
+# A file or a pipe has no width of its own: give the table the width it needs.
 out = _console(width=None if sys.stdout.isatty() else 200)
 err = _console(stderr=True)
 
@@ -57,5 +57,5 @@ def _explain(error: LadderError) -> None:
 
 
 def say(text: str) -> None:
-    """A line for people, on standard error; whatever is in the text is text, not markup."""
+    """A line for people, on standard error; the text is never read as markup."""
     err.print(text, soft_wrap=True)

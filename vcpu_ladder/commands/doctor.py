@@ -1,4 +1,4 @@
-"""What this machine can and cannot do, with the remedy for each: one registry of examinations."""
+"""What this machine can and cannot do, with a remedy for each problem: one registry of examinations."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ PINNED_K6 = "1.1.0"
 _FILES_A_USER = 4
 _USERS = 1000
 _FREE_BYTES = 1 << 30
-# Template, a run's copy and what is sorted while seeding, and the same shop in SQLite twice.
+# The template, a run's copy, the sort files while seeding, and two copies of the shop in SQLite.
 _POSTGRES_BYTES = 8_000_000_000
 
 
 @dataclass(frozen=True)
 class Finding:
-    """``state``: ok; warning (figures suffer); missing (no run is possible)."""
+    """``state``: ok; warning (the figures suffer); missing (no run is possible)."""
 
     name: str
     state: Literal["ok", "warning", "missing"]
@@ -150,7 +150,10 @@ def _quiet() -> Finding:
     if left:
         pids = ", ".join(str(process.pid) for process in left)
         return Finding(
-            "strays", "warning", f"processes of a run: {pids}", "they end with the next run, or are its own"
+            "strays",
+            "warning",
+            f"processes of a run: {pids}",
+            "the next run ends them, unless they belong to a run in progress",
         )
     load = os.getloadavg()[0]
     if load > 1:

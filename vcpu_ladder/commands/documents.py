@@ -1,7 +1,7 @@
-"""Figures in documents: every one stands between markers and is written from the committed records.
+"""Figures in documents: each one stands between markers and is written from the committed records.
 
 ``<!-- figure: ratio main/v2 main/v1 -->× 30.8<!-- end -->`` is rewritten by ``vcpu-ladder documents``; a
-test fails when a document says anything else than the records do. One registry of kinds of figure.
+test fails when a document differs from the records. One registry of kinds of figure.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MARKER = re.compile(r"(<!-- figure: (?P<kind>\S+)(?P<arguments>[^>]*) -->)(.*?)
 
 
 def rewrite(text: str, records: Sequence[RunRecord]) -> str:
-    """The document with every figure as the records have it. Raises UsageError for one they lack."""
+    """The document with every figure taken from the records. Raises UsageError for one that they lack."""
     if _MARKER.search(text) is None:
         return text
     rows = by_name(merge(records))
@@ -86,14 +86,14 @@ def _notes(book: _Book, name: str) -> str:
 
 
 def _ended(book: _Book, name: str) -> str:
-    """Requests that ended a second, served or not, and how those that were not ended."""
+    """Requests ended per second, served or not, and how the failed ones ended."""
     row = book.rows[name]
     kinds = ", ".join(f"{kind} {count}" for kind, count in row.failures.items())
     return f"{digits(row.all_responses_rps)} ({escape(kinds) or 'none failed'})"
 
 
 def _key(book: _Book, *ladders: str) -> str:
-    """The comparison key of the records that are shown of these ladders; several in a list."""
+    """The comparison key of the records shown for these ladders; a list if there are several."""
     keys = {row.ladder: row.key for row in book.rows.values()}
     if len(ladders) == 1:
         return escape(describe(keys[ladders[0]]))
@@ -129,7 +129,7 @@ QUOTES: dict[str, Callable[..., str]] = {
 @ends_well
 def documents_command(
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit 2 if a figure is old.")
+        bool, typer.Option("--check", help="Change nothing; exit 2 if a figure is out of date.")
     ] = False,
 ) -> None:
     """Write the committed reference's figures into README.md and docs/, between their markers."""
@@ -141,7 +141,7 @@ def documents_command(
             continue
         if check:
             raise UsageError(
-                f"{path}: its figures are not the records'", next_command="vcpu-ladder documents"
+                f"{path}: its figures differ from the records", next_command="vcpu-ladder documents"
             )
         write_atomically(path, new)
         out.print(f"rewrote {path}", soft_wrap=True)

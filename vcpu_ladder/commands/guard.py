@@ -15,8 +15,8 @@ from vcpu_ladder.records.store import MARKER, now, parse_record, save, unfinishe
 
 
 def lock_path() -> Path:
-    """One a user and machine, not a checkout: two checkouts would disturb each other's figures."""
-    # Not TMPDIR: two shells may differ in it, and would each hold a lock of their own.
+    """One lock per user and machine, not per checkout: two checkouts would disturb each other's figures."""
+    # Not TMPDIR: two shells may set it differently, and each would then hold its own lock.
     return Path("/tmp") / f"vcpu-ladder-{os.getuid()}.lock"
 
 
@@ -30,7 +30,7 @@ def _open_lock() -> TextIO:
 @contextmanager
 def only_one() -> Iterator[None]:
     """Hold the machine for one command. Raises EnvironmentNotReady while another holds it."""
-    import fcntl  # not on Windows, where records are read all the same
+    import fcntl  # imported here: Windows lacks it, and must still be able to read records
 
     with _open_lock() as file:
         try:
@@ -52,7 +52,7 @@ def only_one() -> Iterator[None]:
 
 
 def clean_up(results: Path) -> list[str]:
-    """Under the lock: end processes of a killed runner and write its record. One line for each."""
+    """Under the lock: end the processes of a killed runner and write its record. Returns a line for each."""
     lines = []
     left = strays()
     if left:
@@ -67,7 +67,7 @@ def _record_killed(folder: Path) -> str:
     try:
         draft = parse_record(json.dumps(json.loads(marker.read_text(encoding="utf-8"))["record"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        return f"{marker}: a killed run's marker that cannot be read: {str(error).splitlines()[0]}"
+        return f"{marker}: the marker of a killed run cannot be read: {str(error).splitlines()[0]}"
     killed = draft.model_copy(update={"ended_at": now(), "reason": "the runner was killed during this run"})
     save(killed, folder)
     marker.unlink()

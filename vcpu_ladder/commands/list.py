@@ -16,7 +16,7 @@ listing = typer.Typer()
 @listing.command("list")
 @ends_well
 def list_command() -> None:
-    """All ladders and their stages, each with its one change."""
+    """All ladders and their stages, each stage with its one change."""
     for path in ladders_in(paths.LADDERS):
         loaded = load_ladder(path)
         resolve_all(loaded)

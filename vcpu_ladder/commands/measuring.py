@@ -1,4 +1,4 @@
-"""What every measuring command does around its plan: the lock, the environment, the data, and who listens."""
+"""What every measuring command does around its plan: the lock, the environment, the data, the listeners."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vcpu_ladder.run.plan import Plan
 
 @dataclass(frozen=True)
 class Measured:
-    """What a climb brought, and everything that was there with it: read once, after the climb."""
+    """A climb's own records, and all records of its folder: read once, after the climb."""
 
     records: Sequence[RunRecord]
     everything: Sequence[RunRecord]
@@ -41,7 +41,7 @@ class Measured:
             return
         first = bad[0]
         reason = (first.reason or "").splitlines() or [""]
-        # Nothing could be started at all: that is the environment's fault, not a run's.
+        # Nothing could be started at all: the environment is at fault, not a run.
         kind = EnvironmentNotReady if all(record.status == "failed" for record in bad) else RunInvalid
         raise kind(
             f"{len(bad)} of {len(self.records)} runs may not be ranked; first: {first.ladder}/{first.stage} "
@@ -52,10 +52,10 @@ class Measured:
 
 
 def measure(plan: Plan, environment: str | None) -> Measured:
-    """Run the plan in the named environment, or in the one that is there.
+    """Run the plan in the named environment, or in the first available one.
 
-    The summary is written however the climb ends. Raises EnvironmentNotReady: another run is under way,
-    nothing to run on, no room for the data.
+    The summary is written however the climb ends. Raises EnvironmentNotReady: another run is in progress,
+    no environment is available, or there is no room for the data.
     """
     records: list[RunRecord] = []
     with only_one():
@@ -85,6 +85,6 @@ def _sum_up() -> list[RunRecord]:
 
 
 def tell_cleaned() -> None:
-    """End what a killed runner left, and say so. Only under the lock."""
+    """End what a killed runner left behind, and say so. Only under the lock."""
     for line in clean_up(paths.RESULTS):
         say(f"note: {line}")

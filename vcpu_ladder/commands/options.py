@@ -1,4 +1,4 @@
-"""What several commands are asked for in the same words, and what those words become."""
+"""Options that several commands share, and the values that they become."""
 
 from __future__ import annotations
 
@@ -24,13 +24,17 @@ from vcpu_ladder.ladder.resolve import ResolvedStage, resolve
 from vcpu_ladder.ladder.scale import Scale
 from vcpu_ladder.ladder.sizes import sized
 
-Warmup = Annotated[str | None, typer.Option(help="Warm-up, outside the figures: 15s, 1m.", envvar="WARMUP")]
+Warmup = Annotated[
+    str | None, typer.Option(help="Warm-up, not part of the figures: 15s, 1m.", envvar="WARMUP")
+]
 Measure = Annotated[str | None, typer.Option(help="Measured time of each run: 30s, 2m.", envvar="MEASURE")]
 Users = Annotated[str | None, typer.Option(help="Users of the closed model.", envvar="USERS")]
 Data = Annotated[
     str | None,
     typer.Option(
-        "--scale", help="Size of the data: 1.0 is 1M users, 5M orders; the ladder's own.", envvar="SCALE"
+        "--scale",
+        help="Size of the data: 1.0 is 1M users, 5M orders; by default the ladder's.",
+        envvar="SCALE",
     ),
 ]
 Repeats = Annotated[str | None, typer.Option(help="Fresh runs of each stage, interleaved.", envvar="REPEATS")]
@@ -42,7 +46,7 @@ Where = Annotated[str | None, typer.Option("--environment", help=f"{names()}.", 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How stages are run, in the words that ``climb`` and ``run`` share."""
+    """How stages are run: the options that ``climb`` and ``run`` share."""
 
     warmup: Warmup = None
     measure: Measure = None
@@ -53,11 +57,11 @@ class RunOptions:
     environment: Where = None
 
     def ladder(self, name: str) -> Ladder:
-        """The ladder of that name or path, in the size and at the scale that were asked for."""
+        """The ladder of that name or path, in the requested size and at the requested scale."""
         return ladder_of(name, self.scale, self.full)
 
     def load(self, ladder: Ladder) -> Load:
-        """The ladder's load with what was asked for. Raises UsageError naming the option."""
+        """The ladder's load with the requested changes. Raises UsageError naming the option."""
         return load_of(ladder, self.warmup, self.measure, self.users)
 
     def repeats_of(self, default: int) -> int:
@@ -68,7 +72,7 @@ P = ParamSpec("P")
 
 
 def with_run_options(command: Callable[Concatenate[RunOptions, P], None]) -> Callable[P, None]:
-    """Give a command each field of ``RunOptions`` as an option; it takes them as its first argument."""
+    """Give a command each field of ``RunOptions`` as an option; its first argument holds them all."""
     own = inspect.signature(command)
     ours = get_type_hints(RunOptions, include_extras=True)
     hints = get_type_hints(command, include_extras=True)
@@ -85,7 +89,7 @@ def with_run_options(command: Callable[Concatenate[RunOptions, P], None]) -> Cal
         for name, hint in ours.items()
     ]
     kept = [one.replace(annotation=hints[one.name]) for one in others]
-    # What typer reads: the command itself has all of these in its first argument.
+    # Typer reads this signature; the command itself gets all of these in its first argument.
     wrapped.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
     wrapped.__annotations__ = {one.name: one.annotation for one in (*kept, *added)}
     return wrapped

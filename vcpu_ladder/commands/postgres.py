@@ -1,4 +1,4 @@
-"""``python -m vcpu_ladder.postgres seed | restore | checksum``: the data by itself, without a ladder.
+"""``python -m vcpu_ladder.postgres seed | restore | checksum``: the data alone, without a ladder.
 
 On the server that ``DATABASE_URL`` names, else on the native one.
 """
@@ -35,8 +35,10 @@ app = typer.Typer(
 )
 
 Scale = Annotated[float, typer.Option(help="1.0 is 1M users, 100k products, 5M orders, 10M order items.")]
-Seed = Annotated[int, typer.Option(help="Another seed, other rows of the same distributions.")]
-LayoutOption = Annotated[Layout, typer.Option(help="published: items on the first fifth of the orders only.")]
+Seed = Annotated[int, typer.Option(help="Another seed gives other rows with the same distributions.")]
+LayoutOption = Annotated[
+    Layout, typer.Option(help="published: only the first fifth of the orders have items.")
+]
 Home = Annotated[Path, typer.Option(help="The native server's files.")]
 Port = Annotated[int, typer.Option(envvar="POSTGRES_PORT", help="The native server's port on 127.0.0.1.")]
 Url = Annotated[str | None, typer.Option(envvar="DATABASE_URL", show_envvar=True, hidden=True)]
@@ -57,7 +59,7 @@ def seed_command(
     database_url: Url = None,
     environment: Annotated[str | None, typer.Option(help=f"{names()}.", envvar="ENVIRONMENT")] = None,
 ) -> None:
-    """Make the template that every run's data is copied from; quick if it is there already."""
+    """Make the template that every run's data is copied from; quick if it exists already."""
     plan = SeedPlan(scale, seed_number, layout)
     with Progress() as tell:
         if database_url:
@@ -66,18 +68,22 @@ def seed_command(
         else:
             found, why = find(environment or None)
             say(why)
-            if found.name == "native":  # whose server's files and port are this command's options
+            if found.name == "native":  # its server's files and port are options of this command
                 report = seed_native(home, port, plan, tell, anew=anew)
             else:
                 report = _seed_in(found.make(), plan, tell, anew)
     for name, value in report.settings_not_in_force.items():
-        say(f"the server keeps {name} = {value}, which a session cannot set: the load was slower for it")
+        say(
+            f"the server keeps {name} = {value}, which a session cannot set: loading was slower because of it"
+        )
     out.print(_outcome(report), soft_wrap=True)
 
 
 def _seed_in(environment: Environment, plan: SeedPlan, tell: OnProgress, anew: bool) -> SeedReport:
     if not isinstance(environment, SeedsPostgres):
-        raise UsageError(f"the {environment.kind} environment has no PostgreSQL to seed by itself")
+        raise UsageError(
+            f"the {environment.kind} environment has no PostgreSQL that can be seeded on its own"
+        )
     with only_one():
         return environment.seed(plan, tell, anew)
 
@@ -88,7 +94,7 @@ def restore_command(
     scale: Scale = 1.0,
     seed_number: Annotated[int, typer.Option("--seed")] = 1,
     layout: LayoutOption = Layout.SPREAD,
-    database: Annotated[str, typer.Option(help="Dropped and made anew.")] = RUN_DATABASE,
+    database: Annotated[str, typer.Option(help="Dropped and created again.")] = RUN_DATABASE,
     home: Home = DEFAULT_HOME,
     port: Port = DEFAULT_PORT,
     database_url: Url = None,
@@ -109,7 +115,7 @@ def checksum_command(
     port: Port = DEFAULT_PORT,
     database_url: Url = None,
 ) -> None:
-    """One line a table: rows and a sum over the hashes of all rows."""
+    """One line per table: its row count and the sum of all row hashes."""
     with _server(home, port, database_url) as server, session(server.url(database)) as connection:
         for table, value in checksums(connection).items():
             out.print(f"{table} {value}")

@@ -1,4 +1,4 @@
-"""Progress on standard error: one live line on a terminal, a line a step elsewhere. Reads events only."""
+"""Progress on standard error: one live line on a terminal, one line per step elsewhere. Reads events only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vcpu_ladder.records.events import Event, Finished, Planned, Preparing, Samp
 
 # Drawing costs CPU on the generator's side: four frames a second at most.
 _FRAMES_PER_S = 4
-# Off a terminal, a line for every so many samples, which come once a second.
+# Without a terminal, one line per this many samples; samples come once a second.
 _PLAIN_EVERY = 10
 
 
@@ -76,7 +76,7 @@ class Progress:
             self._say(f"    {event.reason}")
 
     def _now(self, line: str) -> None:
-        """What is so at the moment: it moves on a terminal, and is a line of its own elsewhere."""
+        """The current state: updated in place on a terminal, a line of its own elsewhere."""
         if self._live.is_started:
             self._live.update(Text(line))
         else:

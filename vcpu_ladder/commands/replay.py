@@ -1,4 +1,4 @@
-"""``replay``: what a finished climb told while it ran, from its ``events.jsonl``."""
+"""``replay``: what a finished climb reported while it ran, from its ``events.jsonl``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ replaying = typer.Typer()
 @ends_well
 def replay_command(
     climb: Annotated[str, typer.Argument(help="A ladder (its newest climb), a climb's id, or a file.")],
-    speed: Annotated[float, typer.Option(min=0, help="Times as fast as it was; 0 waits for nothing.")] = 0.0,
+    speed: Annotated[
+        float, typer.Option(min=0, help="How many times as fast as it was; 0 does not wait at all.")
+    ] = 0.0,
     results: Annotated[Path | None, typer.Option(help="Where the records are.")] = None,
 ) -> None:
     """Show a finished climb as it was shown live. Measures nothing.
@@ -39,7 +41,7 @@ def replay_command(
 
 
 def _find(climb: str, results: Path) -> Path:
-    """The climb's file. Raises UsageError naming the climbs that are there."""
+    """The climb's file. Raises UsageError naming the existing climbs."""
     if Path(climb).is_file():
         return Path(climb)
     there = sorted((results / CLIMBS).glob(f"*/{EVENTS}"))
@@ -48,7 +50,7 @@ def _find(climb: str, results: Path) -> Path:
     if not named and not of_ladder:
         known = ", ".join(path.parent.name for path in there[-5:]) or "none"
         raise UsageError(
-            f"no climb {climb!r} below {results / CLIMBS}; the newest there: {known}",
+            f"no climb {climb!r} in {results / CLIMBS}; the newest there: {known}",
             next_command="vcpu-ladder climb main",
         )
     return (named or of_ladder)[-1]

@@ -1,4 +1,4 @@
-"""``vcpu-ladder replicate``: every published ladder, then the table of what reproduces."""
+"""``vcpu-ladder replicate``: run every published ladder, then print which results reproduce."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from vcpu_ladder.summary.merge import by_name, merge
 
 replicating = typer.Typer()
 
-# What a run takes beside its load: start, proofs, checks, stop.
+# What a run takes in addition to its load: start, proofs, checks, stop.
 _BESIDE_LOAD_S = 8.0
 
 
@@ -45,15 +45,15 @@ def replicate_command(
     repeats: Annotated[
         int, typer.Option(help="Fresh runs of each stage.", envvar="REPEATS", min=1, max=1000)
     ] = 1,
-    table: Annotated[bool, typer.Option("--table", help="Measure nothing: the table only.")] = False,
+    table: Annotated[bool, typer.Option("--table", help="Measure nothing, only print the table.")] = False,
     results: Annotated[Path | None, typer.Option(help="With --table: where the records are.")] = None,
     environment: Annotated[
         str | None, typer.Option("--environment", help="As for climb.", envvar="ENVIRONMENT")
     ] = None,
 ) -> None:
-    """Run the published stages of all ladders, scaled down unless --full, and say what reproduces.
+    """Run the published stages of all ladders, scaled down unless --full, and say which results reproduce.
 
-    What is measured already is not measured again, so an interrupted replication goes on.
+    What is measured already is not measured again, so an interrupted replication can be resumed.
     Example: vcpu-ladder replicate --ladders sleep,tasks
     """
     if results is not None and not table:
@@ -87,14 +87,17 @@ def _chosen(names: str | None, full: bool) -> list[Ladder]:
     wanted = [name.strip() for name in names.split(",")]
     for name in wanted:
         if name not in known:
-            raise UsageError(f"{name!r} is no ladder with published figures: {', '.join(known)}")
+            raise UsageError(f"{name!r} is not a ladder with published figures: {', '.join(known)}")
     return [known[name] for name in wanted]
 
 
 def _measure(
     ladders: Sequence[Ladder], repeats: int, environment: Environment, store: RecordStore
 ) -> list[str]:
-    """Run what the store lacks, and add it; what kept a ladder from running, one line each."""
+    """Run what the store lacks, and add it.
+
+    Returns one line for each ladder that could not run, with the reason.
+    """
     today = Today(workload_of(source_facts(), environment.kind), machine_facts()["host"], environment.kind)
     plans: dict[str, FixedPlan] = {}
     for ladder in ladders:

@@ -1,4 +1,4 @@
-"""``vcpu-ladder serve``: a stage's service and upstream, for load that is not ours: a study's own script."""
+"""``vcpu-ladder serve``: a stage's service and upstream, for other people's load: a study's own script."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def serve_command(
             _prove(resolved, stack, bool(chosen.describe().get("pinned")))
             out.print(f"{resolved.name} serves on {stack.service_url}", soft_wrap=True)
             err.print("Ctrl-C ends it")
-            with suppress(KeyboardInterrupt):  # here it is the way to end, not an interruption
+            with suppress(KeyboardInterrupt):  # here Ctrl-C is the normal way to end
                 _wait(stack)
         finally:
             chosen.down()

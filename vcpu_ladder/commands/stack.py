@@ -1,4 +1,4 @@
-"""The commands that look after the Compose stack: up, down, reset-db."""
+"""The commands that manage the Compose stack: up, down, reset-db."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OBSERVERS = {
     "prometheus": ("PROMETHEUS_PORT", "9090"),
     "postgres-exporter": None,
 }
-# Not Prometheus: by it a run knows the stack of `up` from what a killed run left.
+# Not Prometheus: it tells a run that this is the stack of `up` and not the remains of a killed run.
 _OPTIONAL = ("grafana", "postgres-exporter")
 
 
@@ -45,7 +45,7 @@ def up_command(
         try:
             _bring_up(project, watching)
         except BaseException:
-            project.down()  # half a stack would be taken for a whole one by the next run
+            project.down()  # the next run would mistake half a stack for a whole one
             raise
     out.print(f"service     http://127.0.0.1:{project.ports.service}/docs")
     out.print(f"upstream    http://127.0.0.1:{project.ports.upstream}/")
@@ -61,7 +61,7 @@ def _bring_up(project: Project, watching: list[str]) -> None:
     ladder = load_ladder(paths.LADDERS / "main.toml")
     stage = resolve(ladder, ladder.climb[0])
     config = project.config()
-    _say("images: fetched or built where they are not there")
+    _say("images: pulled or built where missing")
     project.fetch(["postgres", *watching], config)
     project.build()
     project.share_cpus(project.split(1), pinned=True, budget=1)
@@ -82,7 +82,7 @@ def _bring_up(project: Project, watching: list[str]) -> None:
 @stack.command("down")
 @ends_well
 def down_command() -> None:
-    """Remove the stack's containers and network, a killed run's too. The data stays in its volumes."""
+    """Remove the stack's containers and network, also a killed run's. The data stays in its volumes."""
     with only_one():
         project = Project(Engine.find())
         project.down()
@@ -92,7 +92,7 @@ def down_command() -> None:
 @stack.command("reset-db")
 @ends_well
 def reset_command() -> None:
-    """Remove PostgreSQL's volume, templates included; make seed-db makes it anew."""
+    """Remove PostgreSQL's volume, templates included; make seed-db creates it again."""
     with only_one():
         project = Project(Engine.find())
         compose_data.stop_postgres(project)

@@ -1,4 +1,4 @@
-"""``summary``: all records merged into tables, here and in files. Takes no lock and ends nothing."""
+"""``summary``: all records merged into tables, here and in files. Takes no lock and ends no process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ summing = typer.Typer()
 def summary_command(
     results: Annotated[Path | None, typer.Option(help="Where the records are; results/ by default.")] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Rows of older comparison keys too, not only of the newest.")
+        bool, typer.Option("--all", help="Also rows of older comparison keys, not only of the newest.")
     ] = False,
 ) -> None:
     """Merge all records into summary.md, .csv, .json and this terminal.
@@ -35,7 +35,7 @@ def summary_command(
     folder = results or paths.RESULTS
     records, complaints = load_records(folder)
     for run in unfinished(folder):
-        say(f"note: {run} has no record: its run is under way, or was killed; the next climb records it then")
+        say(f"note: {run} has no record: its run is under way, or was killed; the next climb then records it")
     rows = write_summary(records, complaints, folder)
     if not rows:
         raise UsageError(f"no records below {folder}", next_command="make stage-v1")
@@ -46,7 +46,7 @@ def summary_command(
 
 
 def write_summary(records: Sequence[RunRecord], complaints: Sequence[str], folder: Path) -> list[Row]:
-    """``summary.*`` in the folder, one line on standard error for each file that is no record; the rows."""
+    """Write ``summary.*`` to the folder and complaints about records to standard error; returns the rows."""
     for complaint in complaints:
         say(f"note: {complaint}")
     rows = merge(records)

@@ -14,7 +14,7 @@ from vcpu_ladder.data.words import WORDS
 from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.ladder.scale import STATUSES, Scale
 
-# Changes when the rows or the schema do, so that an old file is never taken for a new one.
+# Changes when the rows or the schema change, so that an old file is never mistaken for a new one.
 GENERATION = 2
 
 _TABLES = """
@@ -45,9 +45,9 @@ _NEWEST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def template(folder: Path, scale: Scale, seed: int, on_rows: OnRows = lambda *_: None) -> Path:
-    """The generated database for (scale, seed), made now if it is not there yet.
+    """The generated database for (scale, seed), made now if it does not exist yet.
 
-    ``on_rows`` is told (step, done, total) while rows are made: at full scale that takes a minute or two.
+    ``on_rows`` is called with (step, done, total) while rows are made: a minute or two at full scale.
     """
     path = folder / f"shop-v{GENERATION}-scale{scale.factor:g}-seed{seed}.sqlite"
     if path.exists():
@@ -64,9 +64,9 @@ def template(folder: Path, scale: Scale, seed: int, on_rows: OnRows = lambda *_:
 
 
 def restore(source: Path, target: Path, scale: Scale) -> None:
-    """Put ``source``'s rows at ``target``, whatever a run before left there, and count them.
+    """Put ``source``'s rows at ``target``, replacing what an earlier run left there, and count them.
 
-    Raises EnvironmentNotReady if the copy does not hold the rows that the scale asks for.
+    Raises EnvironmentNotReady if the copy does not hold the rows that the scale requires.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     for leftover in target.parent.glob(target.name + "*"):  # the journal and WAL files too

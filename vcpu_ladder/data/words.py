@@ -1,6 +1,6 @@
-"""The words of which product titles are made, in every database."""
+"""The words that product titles are made of, in every database."""
 
-# Published list; "Ultra" stands in it twice and is drawn twice as often.
+# The published list; "Ultra" is in it twice and so is drawn twice as often.
 WORDS = [
     "Alpha",
     "Beta",

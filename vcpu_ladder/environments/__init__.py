@@ -1,1 +1,1 @@
-"""Where a stage runs: siblings behind ``base.Environment``, one entry each in ``registry``."""
+"""Where a stage runs: siblings that implement ``base.Environment``, one entry each in ``registry``."""

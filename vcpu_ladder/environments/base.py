@@ -1,4 +1,4 @@
-"""What an environment must offer: ``describe``, ``up``, ``down``; and what ``up`` hands out."""
+"""What an environment must offer (``describe``, ``prepare``, ``up``, ``down``), and what ``up`` returns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.postgres.steps import OnProgress
 
-if TYPE_CHECKING:  # the registry imports this module, and must not bring a database driver along
+if TYPE_CHECKING:  # the registry imports this module, and must not import a database driver with it
     from vcpu_ladder.postgres.plan import SeedPlan
     from vcpu_ladder.postgres.seed import SeedReport
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the registry imports this module, and must not bring a data
 class Activity:
     """The service's connections as the database server counts them, by worker pid and by state.
 
-    ``interruptions`` counts how often the server has ended the session of whoever looks: it crashed or was
+    ``interruptions`` counts how often the server has ended the observing session, because it crashed or was
     restarted.
     """
 
@@ -35,10 +35,10 @@ class Activity:
 class Usage:
     """Consumption since start, read now: CPU in seconds, memory in bytes.
 
-    ``foreign_cpu_s`` is what anything else burned on the service's own CPU, and ``stolen_cpu_s`` what
-    the hypervisor took of it; ``others_busy_s`` is all that the other CPUs were busy with, the
-    hypervisor's share included; ``database_cpu_s`` is the database server's, where it is one of ours. None
-    where the platform does not tell, or there is no such thing.
+    ``foreign_cpu_s`` is what other processes used of the service's own CPU, and ``stolen_cpu_s`` what
+    the hypervisor took of it; ``others_busy_s`` is the busy time of all other CPUs, the
+    hypervisor's share included; ``database_cpu_s`` is the database server's, if the server is ours. None
+    where the platform does not report a value, or it does not apply.
     """
 
     service_cpu_s: float
@@ -61,11 +61,11 @@ class Load(Protocol):
     stats_url: str
 
     def exit_code(self) -> int | None:
-        """None while it runs; negative for the signal that ended it."""
+        """None while it runs; negative if a signal ended it."""
         ...
 
     def tail(self) -> str:
-        """Its last words."""
+        """The last lines of its standard error."""
         ...
 
     def stop(self) -> None: ...
@@ -81,7 +81,7 @@ class Stack(Protocol):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """For the record, beside the environment's own, told once, when the stack is up.
+        """For the record, in addition to the environment's own facts; read once, when the stack is up.
 
         In JSON's types. At least ``data``, ``service_cpus`` and ``other_cpus``: what this stage was given.
         """
@@ -92,14 +92,14 @@ class Stack(Protocol):
     def usage(self) -> Usage: ...
 
     def activity(self) -> Activity | None:
-        """The service's connections as the database server counts them; None where there is no server.
+        """The service's connections as the database server counts them; None without a server.
 
         Raises EnvironmentNotReady while the server does not answer.
         """
         ...
 
     def died(self) -> str | None:
-        """One line naming a process of the stack that ended by itself, with its last words; else None."""
+        """One line naming a process of the stack that ended by itself, with its last output; else None."""
         ...
 
 
@@ -109,35 +109,35 @@ class Environment(Protocol):
     kind: str
 
     def describe(self) -> dict[str, Any]:
-        """Facts for the record that are so before anything starts: pinning, CPUs, versions, limits."""
+        """Facts for the record that hold before anything starts: pinning, CPUs, versions, limits."""
         ...
 
     def check_ready(self) -> None:
-        """Nothing of ours runs and everything needed is there. Raises EnvironmentNotReady."""
+        """Nothing of ours is running and everything needed is there; else raises EnvironmentNotReady."""
         ...
 
     def prepare(self, stages: Sequence[ResolvedStage], on_progress: OnProgress) -> None:
-        """Make what the stages' data is restored from, unless it is there. Raises EnvironmentNotReady."""
+        """Make what the stages' data is restored from, unless it exists. Raises EnvironmentNotReady."""
         ...
 
     def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> Stack:
         """Restore the data, start upstream and service fresh, wait until both answer.
 
-        ``tell`` is told what is being waited for.
+        ``tell`` is called with what is being waited for.
         """
         ...
 
     def down(self) -> None:
-        """End everything ``up`` and ``start_load`` began. Safe to call twice."""
+        """End everything that ``up`` and ``start_load`` started. Safe to call twice."""
         ...
 
 
 @runtime_checkable
 class SeedsPostgres(Protocol):
-    """An environment with a PostgreSQL of its own, which can be seeded without a ladder."""
+    """An environment with its own PostgreSQL, which can be seeded without a ladder."""
 
     def seed(self, plan: SeedPlan, on_progress: OnProgress, anew: bool) -> SeedReport:
-        """Make the plan's template where it is missing, or ``anew``. Nothing runs after that did not before.
+        """Make the plan's template if it is missing, or again with ``anew``. Leaves no new process running.
 
         Raises EnvironmentNotReady.
         """

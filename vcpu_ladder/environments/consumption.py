@@ -1,4 +1,4 @@
-"""What the parts of a stack consumed, made a ``Usage`` by the same arithmetic in every environment."""
+"""What the parts of a stack consumed, combined into a ``Usage`` in the same way in every environment."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from vcpu_ladder.environments.host import cpus_seconds
 
 @dataclass(frozen=True)
 class Consumption:
-    """Of one part since its start: CPU seconds (ended children included), resident bytes, threads, and the
-    pids as the part itself sees them. ``throttled_s`` is None where no quota throttles.
+    """One part since its start: CPU seconds (ended children included), resident bytes, threads, and the
+    pids as the part itself sees them. ``throttled_s`` is None without a quota.
     """
 
     cpu_s: float = 0.0
@@ -32,7 +32,7 @@ def usage_of(
     other_cpus: Sequence[int] | None,
 ) -> Usage:
     """Read now. ``own_cpus`` are the service's alone, ``other_cpus`` everybody else's; None where this
-    machine cannot say what they were busy with, or where they are not kept apart.
+    machine does not report their busy time, or where the two are not kept apart.
     """
     own = cpus_seconds(own_cpus) if own_cpus is not None else None
     others = cpus_seconds(other_cpus) if other_cpus is not None else None

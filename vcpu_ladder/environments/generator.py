@@ -1,4 +1,4 @@
-"""How k6 is started: the same arguments and variables in every environment, which adds only its addresses."""
+"""How k6 is started: the same arguments and variables in every environment, except for the addresses."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from vcpu_ladder.ladder.resolve import ResolvedStage
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where things are, as k6 sees them: the service (``http://host:port``), the folder of the scripts, the
-    file for its summary (``stdout`` for its standard output), and ``host:port`` for its own status server.
+    """Addresses and paths as k6 sees them: the service (``http://host:port``), the folder of the scripts, the
+    file for its summary (``stdout`` for standard output), and ``host:port`` for its own status server.
     """
 
     service: str
@@ -32,7 +32,7 @@ class LoadCommand:
 def load_command(
     stage: ResolvedStage, run_id: str, variables: Mapping[str, str], live: LiveView | None, at: Addresses
 ) -> LoadCommand:
-    """The stage's load. ``variables`` say what to ask for; ``live`` is told of it where one watches."""
+    """The stage's load. ``variables`` say what to request; k6 pushes to ``live`` if there is a live view."""
     return LoadCommand(
         ["run", "--quiet", "--no-usage-report", "--no-color", "--address", at.status]
         + (live.arguments(stage, run_id) if live else [])

@@ -1,4 +1,4 @@
-"""This machine's parts as the native environment shares them out: ports, CPUs, and where k6 is."""
+"""This machine as the native environment divides it: ports, CPUs, and where k6 is."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Ports:
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Ports:
         """``SERVICE_PORT``, ``UPSTREAM_PORT``, ``K6_API_PORT``, ``POSTGRES_PORT``.
 
-        Raises EnvironmentNotReady for what is no port.
+        Raises EnvironmentNotReady for a value that is not a port.
         """
         ports = {}
         for name, variable in (
@@ -50,7 +50,7 @@ class Ports:
         return cls(**ports)
 
     def named(self) -> dict[str, int]:
-        """{variable: port} of what every run needs; PostgreSQL looks after its own."""
+        """{variable: port} of what every run needs; PostgreSQL checks its own port."""
         return {
             "SERVICE_PORT": self.service,
             "UPSTREAM_PORT": self.upstream,
@@ -75,7 +75,7 @@ def free_port() -> int:
 
 
 def find_k6() -> str | None:
-    """The k6 of this virtual environment, else of the PATH."""
+    """The k6 of this virtual environment, else the one on the PATH."""
     beside = Path(sys.executable).with_name("k6")
     return str(beside) if beside.exists() else shutil.which("k6")
 
@@ -85,7 +85,7 @@ def _allowed_cpus() -> tuple[int, ...] | None:
 
 
 def _siblings(cpu: int) -> set[int]:
-    """The hardware threads of the CPU's core, itself included; empty where the platform does not tell."""
+    """The hardware threads of the CPU's core, itself included; empty where the platform does not say."""
     path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
     try:
         parts = [part.split("-") for part in path.read_text().strip().split(",")]
@@ -94,13 +94,13 @@ def _siblings(cpu: int) -> set[int]:
         return set()
 
 
-# As this process was started: later it leaves the service's CPUs itself.
+# The affinity at start-up: later this process moves off the service's CPUs.
 ALLOWED_CPUS = _allowed_cpus()
 
 
 @dataclass(frozen=True)
 class Cpus:
-    """Which CPUs belong to whom. ``pinned`` is False where the platform has no affinity."""
+    """Which CPUs the service has, and which the rest. ``pinned`` is False on a platform without affinity."""
 
     service: tuple[int, ...]
     others: tuple[int, ...]
@@ -108,9 +108,9 @@ class Cpus:
 
     @classmethod
     def split(cls, wanted: int, allowed: tuple[int, ...] | None = None) -> Cpus:
-        """The last ``wanted`` CPUs for the service: interrupts favour the first ones.
+        """The last ``wanted`` CPUs for the service, because interrupts favour the first ones.
 
-        Of ``allowed``, the CPUs of a machine that containers run on, else of this process's own.
+        Taken from ``allowed`` (the CPUs of the machine that containers run on), else from this process's own.
         Raises EnvironmentNotReady when nothing would be left for the load generator.
         """
         if allowed is not None:
@@ -123,7 +123,7 @@ class Cpus:
         cls._refuse_too_few(len(ALLOWED_CPUS), wanted)
         service, others = ALLOWED_CPUS[-wanted:], ALLOWED_CPUS[:-wanted]
         siblings = {sibling for cpu in service for sibling in _siblings(cpu)}
-        # A hardware thread beside the service's shares its core: left idle where there are others.
+        # The sibling hardware thread shares the service's core: leave it idle if there are other CPUs.
         return cls(service, tuple(cpu for cpu in others if cpu not in siblings) or others, pinned=True)
 
     def leave_the_service_alone(self) -> None:
@@ -132,7 +132,7 @@ class Cpus:
             return
         tasks = Path("/proc/self/task")
         threads = [int(task.name) for task in tasks.iterdir()] if tasks.exists() else [0]
-        for thread in threads:  # a call for the process would move the calling thread alone
+        for thread in threads:  # a call for the process would move only the calling thread
             with suppress(ProcessLookupError):
                 os.sched_setaffinity(thread, self.others)
 
@@ -141,7 +141,7 @@ class Cpus:
         if there <= wanted:
             raise EnvironmentNotReady(
                 f"this process may use {there} CPU(s), and a run needs {wanted + 1}: {wanted} for the service"
-                " and at least one other for k6 and the upstream, or the generator would be what is measured",
+                " and at least one other for k6 and the upstream, or k6 would be the bottleneck",
                 next_command="vcpu-ladder doctor",
             )
 
@@ -158,7 +158,7 @@ def require_k6() -> str:
 
 
 def cpus_seconds(cpus: Sequence[int]) -> tuple[float, float] | None:
-    """(busy, stolen) seconds of the CPUs together since boot; None where the platform does not tell."""
+    """(busy, stolen) seconds of these CPUs together since boot; None where the platform does not say."""
     try:
         every: Any = psutil.cpu_times(percpu=True)
         chosen = [every[cpu] for cpu in cpus]

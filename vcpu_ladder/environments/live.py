@@ -1,4 +1,4 @@
-"""The live view: the labels that a run carries into Prometheus, and how k6 pushes there while it loads.
+"""The live view: the labels that a run carries into Prometheus, and how k6 pushes its metrics there.
 
 The runner owns the run and the record; the view only watches. It costs CPU on both sides, so a record says
 whether it was on, and watched runs are compared with watched runs only.
@@ -39,7 +39,7 @@ class LiveView:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> LiveView | None:
-        """``PROMETHEUS_URL``; None where it is not set. Raises EnvironmentNotReady if it is no address."""
+        """``PROMETHEUS_URL``; None if it is not set. Raises EnvironmentNotReady if it is not an address."""
         url = env.get(VARIABLE, "").rstrip("/")
         if not url:
             return None
@@ -52,7 +52,7 @@ class LiveView:
         return cls(url)
 
     def check_ready(self) -> None:
-        """Raises EnvironmentNotReady where no Prometheus answers: a run would be watched by nobody."""
+        """Raises EnvironmentNotReady if no Prometheus answers: the run's metrics would be lost."""
         try:
             answer = request("GET", f"{self.url}/-/ready")
             answer.raise_for_status()
@@ -63,14 +63,14 @@ class LiveView:
             ) from None
 
     def arguments(self, stage: ResolvedStage, run_id: str) -> list[str]:
-        """What ``k6 run`` is told so that each of its series carries the run's labels."""
+        """The arguments of ``k6 run`` that put the run's labels on each of its series."""
         tags = [
             part for name, value in labels(stage, run_id).items() for part in ("--tag", f"{name}={value}")
         ]
         return ["--out", "experimental-prometheus-rw", *tags]
 
     def variables(self) -> dict[str, str]:
-        """k6's own settings of that output. Stale markers end its series with the load."""
+        """k6's own settings for that output. Stale markers end its series when the load ends."""
         return {
             "K6_PROMETHEUS_RW_SERVER_URL": f"{self.url}/api/v1/write",
             "K6_PROMETHEUS_RW_TREND_AS_NATIVE_HISTOGRAM": "true",

@@ -1,4 +1,4 @@
-"""Data that a run uses and what is seen of it meanwhile: the same wherever the server is."""
+"""A run's data, and how it is watched during the run: the same wherever the server is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vcpu_ladder.postgres.restore import restore
 from vcpu_ladder.postgres.server import NativeServer, Server, describe
 
 DATA_SEED = 1
-# The service's settings name its connections so, with the worker's pid.
+# The service's settings give its connections this name and the worker's pid.
 CLIENT_PREFIX = "ladder-api-"
 _ACTIVITY = """
 SELECT application_name, coalesce(state, ''), coalesce(wait_event_type, '') = 'Lock', count(*)
@@ -28,7 +28,7 @@ FROM pg_stat_activity WHERE starts_with(application_name, %s) GROUP BY 1, 2, 3
 
 
 class Watcher:
-    """One session that looks at the others for as long as a run lasts; opened anew if the server was away."""
+    """One session that observes the others during a run; opened again if the server was down."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -38,9 +38,9 @@ class Watcher:
 
     def look(self) -> Activity:
         """Raises EnvironmentNotReady while the server does not answer."""
-        # Never a second question behind one that hangs: the sampler's few threads would all end here.
+        # Never queue a query behind one that hangs: all of the sampler's few threads would get stuck here.
         if not self._lock.acquire(blocking=False):
-            raise EnvironmentNotReady("the database server has not answered the last question yet")
+            raise EnvironmentNotReady("the database server has not answered the last query yet")
         try:
             if self._session is None:
                 self._session = connect(self._url)
@@ -60,7 +60,7 @@ class Watcher:
                 session.close()
 
     def close(self) -> None:
-        # Without the lock: a question that hangs ends with its session.
+        # Without the lock: closing the session ends a query that hangs.
         self._close()
 
 
@@ -92,16 +92,16 @@ class LiveData:
         return self.watcher.look() if self.watcher else None
 
     def cpu_s(self) -> float | None:
-        """CPU seconds of the server's processes; None without one, and where they are not ours to see."""
+        """CPU seconds of the server's processes; None without a server, or if we cannot see its processes."""
         if not isinstance(self.server, NativeServer):
             return None
         try:
             postmaster = psutil.Process(self.server.pid())
             children = postmaster.children()
-            # Sessions that ended are in the postmaster's account of its children.
+            # The postmaster's children time includes sessions that have ended.
             spent = sum(postmaster.cpu_times()[:4])
         except (psutil.Error, OSError, ValueError):
-            return None  # it is down: a run may be about that
+            return None  # it is down, which may be what a run tests
         for child in children:
             with suppress(psutil.Error):
                 spent += sum(child.cpu_times()[:2])
@@ -124,7 +124,7 @@ def live_postgres(
         "restored_by": report.method,
         "restore_s": round(report.seconds, 2),
     }
-    # In before the service's pools: the session that counts them must not be the one turned away.
+    # Connect before the service's pools do: the session that counts them must not be the one refused.
     watcher = Watcher(server.url())
     try:
         yield LiveData({"API_DATABASE_URL": service_url(report.database)}, facts, server, watcher)

@@ -1,4 +1,4 @@
-"""The runner's own HTTP: to services on this machine, a fresh connection each time.
+"""The runner's own HTTP calls to services on this machine, each on a new connection.
 
 One client for all calls: each ``httpx.get`` would build a TLS context, 20 to 40 ms of the CPU that the
 load generator needs. No connection is kept, because a kept one would always reach the same worker.
@@ -20,7 +20,7 @@ _CLIENT = httpx.Client(
 
 
 def request(method: str, url: str, *, timeout_s: float = 5.0, json: object = None) -> httpx.Response:
-    """Whatever status comes. Raises httpx.HTTPError when nothing does."""
+    """The response, whatever its status. Raises httpx.HTTPError when there is none."""
     return _CLIENT.request(method, url, timeout=timeout_s, json=json)
 
 
@@ -30,7 +30,7 @@ def get_text(url: str, timeout_s: float = 5.0) -> str:
 
 
 def get_json(url: str, timeout_s: float = 5.0) -> Any:
-    """The JSON of a 200. Raises httpx.HTTPError, or ValueError when it is none."""
+    """The JSON of a 200. Raises httpx.HTTPError, or ValueError when the body is not JSON."""
     return request("GET", url, timeout_s=timeout_s).raise_for_status().json()
 
 

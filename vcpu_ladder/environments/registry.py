@@ -1,7 +1,7 @@
-"""Where a stage can run: one entry an environment. ``--environment``, its help, the choice made without it,
+"""Where a stage can run: one entry per environment. ``--environment``, its help, the default choice,
 ``doctor`` and the error for an unknown name all come from here.
 
-An environment's own modules are imported when it is looked for, not before.
+An environment's own modules are imported only when it is looked for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from vcpu_ladder.errors import EnvironmentNotReady, UsageError
 
 @dataclass(frozen=True)
 class Found:
-    """An environment that is there: which one, in a few words for the user, and how to make it."""
+    """An available environment: its name, a few words for the user, and how to make it."""
 
     name: str
     words: str
@@ -24,7 +24,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Entry:
-    """``look`` raises EnvironmentNotReady, saying what is missing, where the environment is not there."""
+    """``look`` raises EnvironmentNotReady, saying what is missing, if the environment is not available."""
 
     name: str
     look: Callable[[], Found]
@@ -49,20 +49,20 @@ def _native() -> Found:
     return Found("native", "native", NativeEnvironment)
 
 
-# In the order of preference: the first that is there is chosen where none was asked for.
+# In order of preference: if none was requested, the first available one is chosen.
 ENVIRONMENTS: list[Entry] = [Entry("compose", _compose), Entry("native", _native)]
 
 
 def names() -> str:
-    """As a help text lists them: ``compose or native``."""
+    """The names as a help text lists them: ``compose or native``."""
     known = [entry.name for entry in ENVIRONMENTS]
     return " or ".join(filter(None, [", ".join(known[:-1]), known[-1]]))
 
 
 def find(name: str | None) -> tuple[Found, str]:
-    """The environment of that name, else the first that is there; and one line that says which, and why.
+    """The environment of that name, else the first available one; and one line that says which, and why.
 
-    Raises UsageError for an unknown name, EnvironmentNotReady when it was asked for in vain.
+    Raises UsageError for an unknown name, EnvironmentNotReady if the environment is not available.
     """
     if name is not None:
         for entry in ENVIRONMENTS:
@@ -79,10 +79,10 @@ def find(name: str | None) -> tuple[Found, str]:
             missing.append(error.what)
             continue
         return found, f"environment: {found.words}" + (f", for {'; '.join(missing)}" if missing else "")
-    raise EnvironmentNotReady(f"no environment is there: {'; '.join(missing)}")
+    raise EnvironmentNotReady(f"no environment is available: {'; '.join(missing)}")
 
 
 def choose(name: str | None) -> tuple[Environment, str]:
-    """``find``, and the environment made."""
+    """``find``, then make the environment."""
     found, line = find(name)
     return found.make(), line

@@ -6,17 +6,17 @@ from services.contract.delays import MOCK_SEED
 from vcpu_ladder.ladder.resolve import ResolvedStage
 
 _START_S = 30.0
-# Each worker imports the service for itself, and they share the one CPU.
+# Each worker imports the service separately, and they share the one CPU.
 _START_A_WORKER_S = 5.0
 
 
 def start_deadline_s(stage: ResolvedStage) -> float:
-    """How long the service may take to its first answer."""
+    """How long the service may take until its first answer."""
     return _START_S + _START_A_WORKER_S * int(stage.knobs["workers"])
 
 
 def service_command(stage: ResolvedStage, python: str, host: str, port: int) -> list[str]:
-    """Access logs are off in every stage: they cost, alike."""
+    """Access logs are off in every stage: they cost CPU, the same in each."""
     workers = ["--workers", str(stage.knobs["workers"])]
     if stage.knobs["server"] == "gunicorn":
         bind = ["--bind", f"{host}:{port}"]

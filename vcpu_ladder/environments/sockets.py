@@ -1,7 +1,7 @@
-"""The sockets that a load of many users takes: open files of a process, and local ports.
+"""What a load of many users needs for its sockets: open files per process, and local ports.
 
-Whether this machine has them is checked before a load starts. Without them it fails in mid-run with refused
-connections, which read like the service's own failures.
+Both are checked before a load starts. Without them the load fails in mid-run with refused connections,
+which look like failures of the service.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.ladder.resolve import ResolvedStage
 
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-# Libraries, logs, the database's connections, the event loop's own.
+# For libraries, logs, database connections and the event loop itself.
 _BESIDE_USERS = 256
 
 
 def open_files_needed(stage: ResolvedStage) -> int:
-    """Of one process: a single worker may get every user's connection, and each may hold one upstream."""
+    """Open files of one process: a single worker may get every user's connection, each with one upstream."""
     load = stage.load
     users = load.users if load.model == "closed" else load.max_users
     endpoint = ENDPOINTS.get(str(stage.knobs["endpoint"]))
@@ -28,7 +28,7 @@ def open_files_needed(stage: ResolvedStage) -> int:
 
 
 def open_files_allowed() -> tuple[float, float]:
-    """(soft, hard) limit of open files of this process; infinity where there is none."""
+    """(soft, hard) limit of open files of this process; infinity if there is none."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -39,16 +39,16 @@ def open_files_allowed() -> tuple[float, float]:
 
 
 def require_open_files(needed: int) -> None:
-    """Raise this process's soft limit, which its children inherit, where the hard one allows it.
+    """Raise this process's soft limit, which its children inherit, if the hard limit allows it.
 
-    Raises EnvironmentNotReady with the remedy where it does not.
+    Raises EnvironmentNotReady with the remedy if it does not.
     """
     soft, hard = open_files_allowed()
     if soft >= needed:
         return
     if hard < needed:
         raise EnvironmentNotReady(
-            f"this load needs {needed} open files a process, and the limit here is {hard:.0f}",
+            f"this load needs {needed} open files per process, and the limit here is {hard:.0f}",
             next_command=f"run with fewer users (USERS={max(1, int(hard) // 4)}), or in a shell whose limit "
             f"root has raised: ulimit -n {needed}",
         )
@@ -60,11 +60,11 @@ def require_open_files(needed: int) -> None:
 
 
 def require_ports(needed: int, port_range: Path = _PORT_RANGE) -> None:
-    """Each user's connection has a local port. Raises EnvironmentNotReady with the remedy."""
+    """Each user's connection needs a local port. Raises EnvironmentNotReady with the remedy."""
     try:
         low, high = (int(bound) for bound in port_range.read_text().split())
     except (OSError, ValueError):
-        return  # a platform that does not tell: the load itself will
+        return  # the platform does not say: the load itself will show it
     there = high - low + 1
     if there < needed:
         raise EnvironmentNotReady(
@@ -75,7 +75,7 @@ def require_ports(needed: int, port_range: Path = _PORT_RANGE) -> None:
 
 
 def require_sockets(stage: ResolvedStage) -> None:
-    """Raises EnvironmentNotReady where the stage's load does not fit this machine's limits."""
+    """Raises EnvironmentNotReady if the stage's load does not fit this machine's limits."""
     needed = open_files_needed(stage)
     require_open_files(needed)
     require_ports(needed)

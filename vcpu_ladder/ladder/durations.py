@@ -9,7 +9,7 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parse_duration(text: str | float) -> float:
-    """Seconds. Raises ValueError with an example when ``text`` is no duration."""
+    """Seconds. Raises ValueError with an example when ``text`` is not a duration."""
     if isinstance(text, int | float) and not isinstance(text, bool):
         return float(text)
     stripped = str(text).strip()

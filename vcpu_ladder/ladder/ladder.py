@@ -18,7 +18,7 @@ SizeName = Literal["quick", "full"]
 
 @dataclass(frozen=True)
 class Size:
-    """What differs from the ladder's own load (fields of its ``Load``) and from its root's knobs."""
+    """What differs from the ladder's own load (fields of its ``Load``) and from its baseline's knobs."""
 
     load: Mapping[str, Any] = field(default_factory=dict)
     knobs: Mapping[str, Value] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Published:
-    """Figures somebody else published for this stage. ``others`` holds what they gave beside the rate:
+    """Figures somebody else published for this stage. ``others`` holds what they gave besides the rate:
     ``p50_ms``, ``p95_ms``, ``failed_ratio``, ``requests``, ``threads``.
     """
 
@@ -48,9 +48,9 @@ class Published:
 
 @dataclass(frozen=True)
 class Stage:
-    """``parent`` and ``change`` are None only in the root, whose ``knobs`` are set outright.
+    """``parent`` and ``change`` are None only in the baseline, whose ``knobs`` are set directly.
 
-    ``position`` is its place in the file, the root being 0: the order in which tables show it.
+    ``position`` is its place in the file, 0 for the baseline: the order in which tables show it.
     ``failures_count``: failed requests are part of the result, and do not make a run invalid.
     """
 
@@ -76,7 +76,7 @@ class CurveStages:
 
 @dataclass(frozen=True)
 class Ladder:
-    """``climb`` lists the stages run by default; the others stand beside them. ``repeats`` a stage."""
+    """``climb`` lists the stages run by default; the others run on request. ``repeats`` is runs per stage."""
 
     name: str
     path: Path
@@ -104,7 +104,7 @@ class Ladder:
         return self.stages[stage_id]
 
     def lineage(self, stage_id: str) -> list[Stage]:
-        """From the root to the stage."""
+        """From the baseline to the stage."""
         chain = [self.stage(stage_id)]
         while chain[0].parent is not None:
             chain.insert(0, self.stages[chain[0].parent])

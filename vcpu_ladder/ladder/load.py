@@ -1,7 +1,7 @@
 """The load of a run: who sends what, for how long. The same for every stage of a ladder.
 
-Two models, siblings: ``ClosedLoad`` (users, each of whom sends the next request when the last is answered)
-and ``OpenLoad`` (requests arrive whether or not others are done).
+Two models: ``ClosedLoad`` (each user sends the next request when the last one is answered) and ``OpenLoad``
+(requests arrive at a given rate, whether or not earlier ones are done).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from vcpu_ladder.records.load import ClosedRecorded, OpenRecorded
 # Calls the one path of a published study; every other script calls the shop.
 STUDY_SCRIPT = "study.js"
 # How long requests in flight at the end of the window may take to finish: enough for all of them in most
-# stages, and little beside the minute that a request may wait in a stage that blocks.
+# stages, and short compared with the minute that a request may wait in a stage that blocks.
 DRAIN_S = 5.0
 
-# What two comparable runs of a load may differ in: repeats vary the seed, searches the rate.
+# Two comparable runs of a load may differ in these: repeats vary the seed, searches the rate.
 PARAMETERS = ("seed", "rate_rps")
 
 _Bounds = Mapping[str, tuple[float, float, float]]
@@ -26,7 +26,7 @@ _Bounds = Mapping[str, tuple[float, float, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class _Load:
-    """What both models have. Raises ValueError for a load that cannot be meant."""
+    """What both models share. Raises ValueError for values that are not allowed."""
 
     script: str
     warmup_s: float
@@ -112,7 +112,7 @@ class ClosedLoad(_Load):
 
 @dataclass(frozen=True, kw_only=True)
 class OpenLoad(_Load):
-    """``rate_rps`` requests arrive a second, in flight at most ``max_users`` at once."""
+    """``rate_rps`` requests arrive per second, with at most ``max_users`` in flight at once."""
 
     rate_rps: float
     max_users: int

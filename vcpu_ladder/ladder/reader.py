@@ -1,7 +1,7 @@
 """A ladder: a file of stages, each exactly one change from its parent, under one load.
 
-What a file may say is ``LadderFile``; everything it must not say is refused here, before anything starts,
-with the file, the stage and the key named.
+``LadderFile`` says what a file may contain; everything else is refused here, before anything starts, with
+the file, the stage and the key named.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def load_ladder(path: Path) -> Ladder:
     return _Reader(path, content).ladder()
 
 
-# Folders of the results that are not a ladder's.
+# Folders of results/ that do not belong to a ladder.
 _TAKEN = (REFERENCE, CLIMBS)
 
 
@@ -171,7 +171,7 @@ class _Reader:
         for name, raw in self.file.curves.items():
             where = f"{self.path}: curve {self._id('curves', name)}"
             if raw.knob not in KNOBS or not KNOBS[raw.knob].numeric:
-                raise UsageError(f"{where}: knob: {raw.knob!r} is no knob with numbers")
+                raise UsageError(f"{where}: knob: {raw.knob!r} is not a knob with numbers")
             for stage_id in raw.stages:
                 if stage_id not in stages:
                     raise UsageError(f"{where}: stages: no stage {stage_id!r}")
@@ -180,7 +180,7 @@ class _Reader:
     def _id(self, where: str, stage_id: str) -> str:
         if not _ID.fullmatch(stage_id):
             raise UsageError(
-                f"{self.path}: {where}: {stage_id!r} is no stage id; use a-z, 0-9, '.', '_' and '-'"
+                f"{self.path}: {where}: {stage_id!r} is not a stage id; use a-z, 0-9, '.', '_' and '-'"
             )
         return stage_id
 

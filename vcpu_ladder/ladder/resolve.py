@@ -18,10 +18,10 @@ from vcpu_ladder.records.fingerprint import fingerprint
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedStage(Stage):
-    """A stage with nothing left to look up: ``knobs`` are all of them.
+    """A stage with nothing left to look up: ``knobs`` holds every knob.
 
-    ``fingerprint`` names its knobs and what they stand for; ``load_fingerprint`` the load and the data: rows
-    are only compared within one of the latter. ``curves`` is {curve: its knob} for the ladder's curves that
+    ``fingerprint`` identifies its knobs and what they stand for, ``load_fingerprint`` the load and the data;
+    rows are compared only if the latter agree. ``curves`` is {curve: its knob} for the ladder's curves that
     the stage is a point of.
     """
 
@@ -41,7 +41,7 @@ class ResolvedStage(Stage):
 def resolve(ladder: Ladder, stage_id: str, load: Load | None = None) -> ResolvedStage:
     """Apply the lineage's changes in turn.
 
-    Raises UsageError where a change cannot act on the stage it changes, or no stage can be so.
+    Raises UsageError if a change cannot act on the stage it changes, or if knobs contradict one another.
     """
     lineage = ladder.lineage(stage_id)
     knobs: dict[str, str | int] = {**DEFAULTS, **lineage[0].knobs}
@@ -52,7 +52,7 @@ def resolve(ladder: Ladder, stage_id: str, load: Load | None = None) -> Resolved
             where = f"{ladder.path}: stage {lineage[0].id}: {name} = {knobs[name]}"
             raise UsageError(f"{where}: cannot act here: {reason}")
     for stage in lineage[1:]:
-        assert stage.change is not None  # only the root has none
+        assert stage.change is not None  # only the baseline has none
         before = knobs[stage.change.knob]
         knobs = {**knobs, stage.change.knob: stage.change.value}
         where = f"{ladder.path}: stage {stage.id}: {stage.change}"
@@ -78,7 +78,7 @@ def resolve(ladder: Ladder, stage_id: str, load: Load | None = None) -> Resolved
 
 
 def resolve_all(ladder: Ladder) -> Mapping[str, ResolvedStage]:
-    """Every stage of the ladder: also the way to validate the whole file."""
+    """Every stage of the ladder; this also validates the whole file."""
     stages = {stage_id: resolve(ladder, stage_id) for stage_id in ladder.stages}
     for curve in ladder.curves:
         _refuse_mixed(ladder, curve, [stages[stage_id] for stage_id in curve.stages])
@@ -86,7 +86,7 @@ def resolve_all(ladder: Ladder) -> Mapping[str, ResolvedStage]:
 
 
 def _refuse_mixed(ladder: Ladder, curve: CurveStages, stages: Sequence[ResolvedStage]) -> None:
-    """A curve's stages must differ in its knob, each from each, and in nothing else."""
+    """A curve's stages must all differ from one another in its knob, and in nothing else."""
     others = {fingerprint({**stage.knobs, curve.knob: None}) for stage in stages}
     values = {stage.knobs[curve.knob] for stage in stages}
     if len(others) > 1 or len(values) < len(stages):

@@ -1,4 +1,4 @@
-"""How many rows of each table: the published 1M / 100k / 5M / 10M, times a scale."""
+"""How many rows each table has: the published 1M / 100k / 5M / 10M, times a scale."""
 
 from __future__ import annotations
 

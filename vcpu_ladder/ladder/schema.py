@@ -1,4 +1,4 @@
-"""What a ladder file may say, key by key; ``ladder`` refuses what only the whole file shows to be wrong."""
+"""What a ladder file may say, key by key; ``reader`` refuses what only the whole file shows to be wrong."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class BaselineIn(_Strict):
 
 
 class LoadIn(_Strict):
-    """``users`` and ``ramp`` are of the closed model, ``rate`` and ``max_users`` of the open one."""
+    """``users`` and ``ramp`` belong to the closed model, ``rate`` and ``max_users`` to the open one."""
 
     script: str
     model: Literal["closed", "open"]

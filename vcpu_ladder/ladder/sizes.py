@@ -8,9 +8,9 @@ from vcpu_ladder.ladder.ladder import Ladder, Size, SizeName
 
 
 def sized(ladder: Ladder, name: SizeName) -> Ladder:
-    """The ladder in another size; unchanged where it has none of that name.
+    """The ladder in another size; unchanged if it has no size of that name.
 
-    Raises ValueError for a load that cannot be meant.
+    Raises ValueError for a load with values that are not allowed.
     """
     size = ladder.sizes.get(name, Size())
     stages = {

@@ -25,9 +25,9 @@ class Account:
         os.chown(path, self.uid, self.gid)
 
     def check_reach(self, path: Path) -> None:
-        """Every directory above ``path``, and ``path`` itself, may be entered (a file: executed).
+        """Check that every directory above ``path``, and ``path`` itself, may be entered (a file: executed).
 
-        Raises EnvironmentNotReady naming the first that is closed: typically a checkout below /root.
+        Raises EnvironmentNotReady naming the first that may not: typically for a checkout below /root.
         """
         path = path.resolve()
         for step in [*reversed(path.parents), path]:
@@ -46,8 +46,8 @@ class Account:
 
 
 def server_account() -> Account | None:
-    """Whom to drop to; None for an ordinary user, who runs the server as is."""
-    import pwd  # not on Windows, where nothing is served but records are read
+    """The user to run the server as if we are root; None for an ordinary user, who runs it directly."""
+    import pwd  # imported here: Windows lacks it, and must still be able to read records
 
     if os.geteuid() != 0:
         return None

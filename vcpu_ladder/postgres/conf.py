@@ -1,4 +1,4 @@
-"""The settings of a load: what a session can set is set, and what it cannot is compared and reported."""
+"""Settings for seeding: what a session can set is set, and the rest is compared and reported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LINE = re.compile(r"(\w+)\s*=\s*('(?:[^']*)'|[^#\s]+)\s*(?:#.*)?")
 
 
 def read_settings(path: Path) -> dict[str, str]:
-    """{name: value} of one of our configuration files. Raises ValueError naming a line that is no setting."""
+    """{name: value} of one of our configuration files. Raises ValueError for a line that is not a setting."""
     settings = {}
     for line in path.read_text().splitlines():
         if not line.strip() or line.lstrip().startswith("#"):
@@ -26,7 +26,7 @@ def read_settings(path: Path) -> dict[str, str]:
 
 
 def set_for_session(connection: Connection, wanted: dict[str, str]) -> dict[str, str]:
-    """Put in force what this session may; returns {name: value in force} of what stays different.
+    """Set what this session may; returns {name: value in force} of settings that stay different.
 
     Values are compared as the server shows them, so the files write them that way (``8GB``, ``on``).
     """

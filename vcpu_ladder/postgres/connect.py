@@ -1,4 +1,4 @@
-"""Sessions: how one is opened, and what a failure of one means to whoever asked for it."""
+"""Sessions: how one is opened, and what a failure means to the caller."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def with_database(url: str, database: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown."""
+    """The URL without secrets, to be shown."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     user = f"{parts.username}@" if parts.username else ""
@@ -37,9 +37,9 @@ def without_password(url: str) -> str:
 
 
 def connect(url: str) -> Connection:
-    """A session in autocommit that the server ends soon after this process dies, even amid a statement.
+    """A session in autocommit that the server ends soon after this process dies, even in mid-statement.
 
-    Raises EnvironmentNotReady with the server's own words.
+    Raises EnvironmentNotReady with the server's own message.
     """
     try:
         connection = psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S)
@@ -56,7 +56,7 @@ def connect(url: str) -> Connection:
             str(error).strip(),
             "check that the server runs and DATABASE_URL names it",
         ) from error
-    # Otherwise a killed seed's CREATE INDEX would go on for minutes, and keep its locks, with nobody to tell.
+    # Otherwise a killed seed's CREATE INDEX would run on for minutes and keep its locks.
     connection.execute("SET client_connection_check_interval = '1s'")
     return connection
 

@@ -1,8 +1,8 @@
 """Which databases are ours, and the only functions that drop one.
 
-A database is ours if its name begins with our prefix and it carries our mark. The mark is a comment; but
-CREATE DATABASE cannot set one, and whoever is killed before COMMENT ON would leave a copy that nobody may
-drop. So a new one also carries a connection limit that no one would choose, from its very first instant.
+A database is ours if its name begins with our prefix and it carries our mark. The mark is a comment, but
+CREATE DATABASE cannot set one: a process killed before COMMENT ON would leave a copy that nobody may
+drop. So a new database also has, from the start, a connection limit that nobody would choose.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOCK_WAIT_S = 20
 
 class Kind(StrEnum):
     UNFINISHED = "unfinished"
-    """Being built or copied: never used, dropped by whoever comes next."""
+    """Being built or copied: never used, and dropped by the next seed or restore."""
     TEMPLATE = "template"
     """A verified seed, closed to connections."""
     RUN = "run"
@@ -38,7 +38,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Mark:
-    """What our comment on a database says; ``plan`` is the data set in words."""
+    """What our comment on a database says; ``plan`` describes the data set."""
 
     kind: Kind
     plan: str = ""
@@ -66,11 +66,11 @@ def exists(connection: Connection, name: str) -> bool:
 
 
 def check_may_take(connection: Connection, name: str) -> None:
-    """Raises UsageError for a name without our prefix, EnvironmentNotReady if someone else's has it."""
+    """Raises UsageError for a name without our prefix, EnvironmentNotReady if the database is not ours."""
     if not name.startswith(PREFIX) or len(name.encode()) > 63:
         raise UsageError(
             f"database {name}: the names of ours begin with {PREFIX} and have at most 63 bytes",
-            "a database is dropped and made anew for every run, so it has to be told from yours",
+            "a database is dropped and created again for every run, so it must be distinguishable from yours",
             f"choose {PREFIX}run",
         )
     if exists(connection, name) and name not in ours(connection):
@@ -82,7 +82,7 @@ def check_may_take(connection: Connection, name: str) -> None:
 
 
 def create(connection: Connection, name: str, options: sql.Composable, mark: Mark) -> None:
-    """CREATE DATABASE with our mark, kind unfinished until ``set_mark`` says otherwise."""
+    """CREATE DATABASE with our mark, of kind unfinished until ``set_mark`` changes it."""
     check_may_take(connection, name)
     drop(connection, name)
     command = sql.SQL("CREATE DATABASE {} WITH {} CONNECTION LIMIT {}")
@@ -98,14 +98,14 @@ def set_mark(connection: Connection, name: str, mark: Mark) -> None:
 
 
 def drop(connection: Connection, name: str) -> None:
-    """Drop a database of ours, its sessions included; nothing if there is none of that name."""
+    """Drop a database of ours and end its sessions; does nothing if there is none of that name."""
     check_may_take(connection, name)
     found = ours(connection)
     if name not in found:
         return
-    # Its mark is a comment from here on: the special limit is lost if the drop is interrupted.
+    # From here on a comment must be its mark: an interrupted drop loses the special limit.
     set_mark(connection, name, Mark(Kind.UNFINISHED, found[name].plan))
-    # Only where it is one: a database whose drop was interrupted cannot be altered, only dropped.
+    # Only if it is a template: a database whose drop was interrupted cannot be altered, only dropped.
     if one(connection, "SELECT datistemplate FROM pg_database WHERE datname = %s", (name,))[0]:
         alter(connection, name, sql.SQL("WITH IS_TEMPLATE false"))
     connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -116,7 +116,7 @@ def alter(connection: Connection, name: str, what: sql.Composable) -> None:
 
 
 def drop_unfinished(connection: Connection) -> list[str]:
-    """Drop what killed seeds and restores left; returns the names."""
+    """Drop what killed seeds and restores left behind; returns the names."""
     left = [name for name, mark in ours(connection).items() if mark.kind is Kind.UNFINISHED]
     for name in left:
         drop(connection, name)
@@ -125,9 +125,9 @@ def drop_unfinished(connection: Connection) -> list[str]:
 
 @contextmanager
 def exclusive(server: Server) -> Iterator[Connection]:
-    """A session that alone may create and drop our databases on this server, others waiting or giving up.
+    """The one session that may create and drop our databases on this server; others wait or give up.
 
-    Raises EnvironmentNotReady if another seed or restore holds on for longer than a killed one can.
+    Raises EnvironmentNotReady if another seed or restore holds the lock for longer than a killed one can.
     """
     with session(server.url()) as connection:
         connection.execute(f"SET lock_timeout = '{_LOCK_WAIT_S}s'".encode())

@@ -15,11 +15,11 @@ from vcpu_ladder.postgres.steps import OnProgress, Step
 from vcpu_ladder.records.events import Preparing
 
 TABLES_FIRST = ("order_items", "products", "users", "orders")
-"""Largest first: it takes one session for as long as the other three take the second."""
+"""Largest first: it keeps one session busy for as long as the other three keep the second one busy."""
 
 
 def statements(path: Path) -> list[str]:
-    """The file's statements without comments. Our files hold no semicolon or ``--`` inside literals."""
+    """The file's statements without comments. Our files have no semicolon or ``--`` inside literals."""
     text = re.sub(r"--[^\n]*", "", path.read_text())
     return [" ".join(part.split()) for part in text.split(";") if part.strip()]
 
@@ -30,7 +30,7 @@ def create_tables(connection: Connection) -> None:
 
 
 def load_steps(plan: SeedPlan) -> list[Step]:
-    """Everything after ``create_tables``; of the steps that may start, the first in the list starts."""
+    """Everything after ``create_tables``; of the steps that may start, the first in the list goes first."""
     made = {table.name: table for table in tables(plan)}
     loads = [_load(made[name]) for name in TABLES_FIRST]
     indexes = [_index(statement) for statement in statements(SCHEMA / "indexes.sql")]
@@ -46,8 +46,8 @@ def _load(table: Table) -> Step:
         columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
         copy_rows = sql.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT binary, FREEZE)").format(name, columns)
         with connection.transaction(), connection.cursor() as cursor:
-            # A table emptied in this very transaction needs no WAL under wal_level=minimal (its files are
-            # flushed at commit instead), and its rows can be written frozen: nothing is left to vacuum.
+            # A table truncated in the same transaction needs no WAL under wal_level=minimal (its files are
+            # flushed at commit instead), and its rows can be written frozen, so there is nothing to vacuum.
             cursor.execute(sql.SQL("TRUNCATE {}").format(name))
             with cursor.copy(copy_rows) as copy:
                 for done, block in table.blocks():
@@ -80,7 +80,7 @@ def _foreign_keys() -> list[Step]:
         table, name, referenced = match.groups()
         needs = {f"keys {table}", f"keys {referenced}"}
         if table in last:
-            # Both would lock the table: in turn, so that the other session is not one that waits.
+            # Both lock the table: one after the other, so that the other session does not wait for the lock.
             needs.add(last[table])
         last[table] = f"foreign key {name}"
         steps.append(Step(last[table], _executes(statement), frozenset(needs)))

@@ -1,4 +1,4 @@
-"""What is to be seeded: scale, seed and layout, and the row counts that follow from them."""
+"""What to seed: scale, seed and layout, and the row counts that follow from them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from vcpu_ladder.ladder.scale import FULL_ROWS
 SCHEMA = paths.HOME / "postgres" / "schema"
 MAX_SCALE = 100.0
 _ROWS_VERSION = 1
-"""Rises whenever rows.py makes other rows of the same plan: old templates are then not reused."""
+"""Raised whenever rows.py makes different rows from the same plan: old templates are then not reused."""
 
 
 class Layout(StrEnum):
     """Which orders have items. ``SPREAD`` is ours; ``PUBLISHED`` keeps what the published SQL does."""
 
     SPREAD = "spread"
-    """Any order: two items an order on average."""
+    """Any order: two items per order on average."""
     PUBLISHED = "published"
-    """The first fifth of the orders only, ten items each on average; the other four fifths are empty."""
+    """Only the first fifth of the orders, with ten items each on average; the other orders are empty."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class SeedPlan:
 
     @cached_property
     def rows(self) -> dict[str, int]:
-        """Rows of each table; at least five, so that a fifth of the orders is one."""
+        """Rows of each table; at least five, so that a fifth of the orders is at least one."""
         return {table: max(5, round(full * self.scale)) for table, full in FULL_ROWS.items()}
 
     @property
@@ -57,7 +57,7 @@ class SeedPlan:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with anything that changes the data or its structure: plan, row maker, schema files."""
+        """Changes with anything that changes the data or its structure: plan, row generator, schema files."""
         what = json.dumps([_ROWS_VERSION, repr(float(self.scale)), self.seed, self.layout])
         digest = hashlib.sha256(what.encode())
         for path in schema_files():
@@ -79,5 +79,5 @@ class SeedPlan:
 
 
 def schema_files() -> list[Path]:
-    """The files below ``postgres/schema`` in the order in which they apply."""
+    """The files in ``postgres/schema`` in the order in which they are applied."""
     return [SCHEMA / f"{part}.sql" for part in ("tables", "indexes", "keys", "foreign_keys")]

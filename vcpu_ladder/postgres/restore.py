@@ -1,4 +1,4 @@
-"""A fresh copy of the seeded data before every run: the template's files, copied by the server."""
+"""A fresh copy of the seeded data for every run: the server copies the template's files."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def restore(
     database: str = RUN_DATABASE,
     waits_for: Callable[[str], None] = lambda _: None,
 ) -> RestoreReport:
-    """Drop ``database``, which has to be ours, and make it anew from the plan's template.
+    """Drop ``database``, which has to be ours, and create it again from the plan's template.
 
-    It is a copy of files that no one can connect to, so no write of an earlier run can be in it; rows and
-    sequences are counted all the same. ``waits_for`` is told each part before it begins. Raises
-    EnvironmentNotReady: no such template, a foreign database of that name, no room, counts that differ.
+    Nobody can connect to the template, so the copy cannot contain writes of an earlier run; rows and
+    sequences are still counted. ``waits_for`` is called with each part before it begins. Raises
+    EnvironmentNotReady: no such template, the database is not ours, no room, counts that differ.
     """
     begun = time.monotonic()
     with databases.exclusive(server) as control:
@@ -53,7 +53,7 @@ def restore(
                 f"the data ({plan}) has not been seeded on this server",
                 next_command=f"python -m vcpu_ladder.postgres seed {plan.arguments}",
             )
-        waits_for("dropping the data of the run before")
+        waits_for("dropping the previous run's data")
         databases.drop(control, database)
         databases.drop_unfinished(control)
         size = database_bytes(control, plan.template)
@@ -70,10 +70,10 @@ def restore(
 
 
 def _copy(control: Connection, plan: SeedPlan, database: str) -> str:
-    """Copy by files, not through the log: 2 GB of log would be flushed during the run that follows."""
+    """Copy files, not through the WAL: 2 GB of WAL would be flushed during the run that follows."""
     options = sql.SQL("TEMPLATE {} STRATEGY file_copy").format(sql.Identifier(plan.template))
     mark = Mark(Kind.UNFINISHED, str(plan))
-    # Refused by a server before 18 and by one built without it; InternalError by the file system.
+    # A server before 18, or one built without clone, refuses it; InternalError comes from the file system.
     refusals = (errors.UndefinedObject, errors.InvalidParameterValue, errors.InternalError_)
     with contextlib.suppress(*refusals):
         control.execute("SET file_copy_method = 'clone'")

@@ -1,8 +1,8 @@
-"""The seed's rows as PostgreSQL binary COPY data, made by numpy from the row ids.
+"""The seed's rows as PostgreSQL binary COPY data, computed by numpy from the row ids.
 
-Every value is a hash of (seed, column, row id): no generator state, so a row does not depend on how
-the work is cut into chunks, on the client's random library or on the server's plans. What is hashed
-follows the published distributions; what a row holds is fixed by (seed, scale, layout) alone.
+Every value derives from a hash of (seed, column, row id). There is no generator state, so a row does not
+depend on how the work is split into chunks, on the client's random library or on the server's plans. Values
+follow the published distributions; a row's content is fixed by (seed, scale, layout) alone.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Hashes = NDArray[np.uint64]
 Bytes = NDArray[np.uint8]
 
 CHUNK_ROWS = 50_000
-"""Rows in one block handed to the driver: a few megabytes, so neither memory nor latency grows with scale."""
+"""Rows in one block given to the driver: a few megabytes, so neither memory nor latency grows with scale."""
 
-# Created-at values lie in the year before this instant; fixed, because NOW() would make every seed differ.
-# In binary a timestamptz counts microseconds from 2000-01-01 UTC; this is 2026-01-01 UTC.
+# created_at values lie in the year before this instant; fixed, because NOW() would make every seed differ.
+# A binary timestamptz counts microseconds from 2000-01-01 UTC; this is 2026-01-01 UTC.
 _EPOCH_US = 820_540_800 * 1_000_000
 _YEAR_US = 365 * 86_400 * 1_000_000
 
@@ -76,7 +76,7 @@ class _Blocks:
 
 
 def _ranges(rows: int) -> Iterator[tuple[int, int]]:
-    """Inclusive id ranges whose ids all have the same number of digits: their text has one width."""
+    """Inclusive id ranges whose ids all have the same number of digits, so that their text has one width."""
     first = 1
     while first <= rows:
         last = min(rows, first + CHUNK_ROWS - 1, 10 ** len(str(first)) - 1)
@@ -85,7 +85,7 @@ def _ranges(rows: int) -> Iterator[tuple[int, int]]:
 
 
 def _hash(plan: SeedPlan, column: str, ids: Ids) -> Hashes:
-    """64 uniform bits a row: splitmix64's finaliser over (seed, column, id)."""
+    """64 uniform bits per row: splitmix64's finaliser over (seed, column, id)."""
     salt = int.from_bytes(column.encode()[-8:], "little") ^ (plan.seed * 0xD1342543DE82EF95)
     z = ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + _mix(
         np.array([salt & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64)
@@ -106,14 +106,14 @@ def _below(hashes: Hashes, bound: int) -> Ids:
 
 def _created(plan: SeedPlan, table: str, ids: Ids) -> Ids:
     hashes = _hash(plan, f"{table}.at", ids)
-    # A year in microseconds needs 45 bits: second and microsecond are drawn apart to keep 64-bit arithmetic.
+    # A year in microseconds needs 45 bits: draw seconds and microseconds apart to stay within 64 bits.
     seconds = _below(hashes, _YEAR_US // 1_000_000)
     micros = _below(hashes << np.uint64(32), 1_000_000)
     return _EPOCH_US - seconds * 1_000_000 - micros
 
 
 def price_cents(plan: SeedPlan, product_ids: Ids) -> Ids:
-    """0.00 to 500.00; the two ends are half as likely as the rest, as rounding a uniform makes them."""
+    """0.00 to 500.00; the two ends are half as likely as other values, as when a uniform is rounded."""
     return (_below(_hash(plan, "price", product_ids), 2 * MAX_PRICE_CENTS) + 1) // 2
 
 
@@ -121,9 +121,9 @@ _Field = tuple[str, str, Any]
 
 
 def _records(rows: int, fields: list[_Field]) -> NDArray[Any]:
-    """Rows as packed records: field count, then each field behind its byte length.
+    """Rows as packed records: field count, then each field preceded by its byte length.
 
-    A field is (name, numpy format, values); format ``N`` is a numeric of two decimals, given in cents.
+    A field is (name, numpy format, values); format ``N`` is a numeric with two decimals, given in cents.
     """
     layout: list[tuple[str, str]] = [("fields", ">i2")]
     for name, form, _ in fields:
@@ -174,7 +174,7 @@ def _users(plan: SeedPlan, ids: Ids) -> bytes:
 
 
 def _products(plan: SeedPlan, ids: Ids) -> bytes:
-    """Titles differ in length by row, and there are few: joined one by one around the fixed parts."""
+    """Titles differ in length by row, and there are few: each is joined to the fixed parts by itself."""
     heads = _records(len(ids), [("id", ">i8", ids)])
     heads["fields"] = 4
     tails = _records(
@@ -199,7 +199,7 @@ def _products(plan: SeedPlan, ids: Ids) -> bytes:
 
 
 def _orders(plan: SeedPlan, ids: Ids) -> bytes:
-    """The status comes last: rows are written at its greatest width and cut to their own."""
+    """The status comes last: rows are written at the longest status's width and cut to their own."""
     chosen = _below(_hash(plan, "status", ids), len(STATUSES))
     lengths = np.array([len(status) for status in STATUSES], dtype=np.int64)
     width = int(lengths.max())

@@ -1,4 +1,4 @@
-"""Make the template database of a data set: build, verify, publish. What was not published is never used."""
+"""Make the template database of a data set: build, verify, publish. An unpublished one is never used."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from vcpu_ladder.postgres.verify import verify_rows, verify_structure
 from vcpu_ladder.records.events import Preparing
 
 ROOM_BYTES = 3_300_000_000
-"""At scale 1: 2.1 GB of data and, while the largest indexes are sorted, two sorts of 0.5 GB beside it."""
+"""At scale 1: 2.1 GB of data plus, while the largest indexes are sorted, two sorts of 0.5 GB."""
 ROOM_FLOOR_BYTES = 100_000_000
 MAX_SESSIONS = 4
-"""The longest path, through order_items, cannot use more."""
+"""The critical path, through order_items, cannot use more."""
 
 
 @dataclass(frozen=True)
 class SeedReport:
-    """What a seed did. ``seconds`` is wall time; ``steps`` is {step: seconds}, several ran at once."""
+    """What a seed did. ``seconds`` is wall time; ``steps`` is {step: seconds}; steps overlap."""
 
     plan: SeedPlan
     template: str
@@ -43,15 +43,14 @@ class SeedReport:
     seconds: float
     steps: dict[str, float]
     settings_not_in_force: dict[str, str]
-    """{name: value in force} of the load settings that a session cannot set on this server."""
+    """{name: value in force} of the seeding settings that a session cannot set on this server."""
 
 
 def seed(server: Server, plan: SeedPlan, on_progress: OnProgress, anew: bool = False) -> SeedReport:
-    """Make sure that the plan's template is there, verified and on disk; ``anew`` rebuilds a present one.
+    """Make sure that the plan's template exists, verified and on disk; ``anew`` rebuilds an existing one.
 
-    Works over any connection that may create databases. A seed that was killed is dropped first and
-    begun again. Raises EnvironmentNotReady: disk full, server gone, rows not as
-    planned, another seed at work.
+    Works over any connection that may create databases. What a killed seed left is dropped first.
+    Raises EnvironmentNotReady: disk full, server gone, rows not as planned, another seed running.
     """
     begun = time.monotonic()
     steps: dict[str, float] = {}
@@ -84,9 +83,9 @@ def seed_native(
     cpus: Sequence[int] | None = None,
     anew: bool = False,
 ) -> SeedReport:
-    """``seed`` on the native server, started with the load's settings for it and cleanly stopped after.
+    """``seed`` on the native server, started with the settings for seeding and cleanly stopped afterwards.
 
-    ``seconds`` spans it all, up to a restart with the settings for measuring that finds the template.
+    ``seconds`` spans everything, up to a restart with the settings for measuring that finds the template.
     """
     begun = time.monotonic()
     with NativeServer.start(home, port, SEED, cpus) as server:
@@ -96,7 +95,7 @@ def seed_native(
     on_progress(Preparing(step="restart with the settings for measuring"))
     with NativeServer.start(home, port, cpus=cpus) as server, session(server.url()) as control:
         if not template_ready(control, plan):
-            raise EnvironmentNotReady("the seed did not outlast a restart", server.log_tail())
+            raise EnvironmentNotReady("the seed did not survive a restart", server.log_tail())
         durable = one(control, "SELECT current_setting('fsync'), current_setting('full_page_writes')")
         assert durable == ("on", "on"), durable
     return SeedReport(
@@ -105,7 +104,7 @@ def seed_native(
 
 
 def _build(server: Server, control: Connection, plan: SeedPlan, tell: OnProgress) -> dict[str, str]:
-    """Everything from CREATE DATABASE to the published template; returns the settings not in force."""
+    """Everything from CREATE DATABASE to the published template; returns settings that could not be set."""
     _drop_superseded(control, plan)
     databases.drop(control, plan.template)
     _check_room(server, plan)
@@ -133,7 +132,7 @@ def _build(server: Server, control: Connection, plan: SeedPlan, tell: OnProgress
                 _checkpoint(control)
             _publish(control, plan)
     except BaseException:
-        # Best effort, for the space: the mark alone already keeps it from ever being used.
+        # Best effort, to free the space: its mark already prevents it from being used.
         with contextlib.suppress(Exception):
             databases.drop(control, plan.template)
         raise
@@ -141,19 +140,19 @@ def _build(server: Server, control: Connection, plan: SeedPlan, tell: OnProgress
 
 
 def _sessions() -> int:
-    """One a core, but never one alone: loading waits for the client part of the time."""
+    """One per core, but at least two: loading waits for the client part of the time."""
     return max(2, min(MAX_SESSIONS, os.cpu_count() or 2))
 
 
 def _drop_superseded(control: Connection, plan: SeedPlan) -> None:
-    """Templates of the same plan made by an older schema or row maker: never used again, 2 GB each."""
+    """Templates of the same plan from an older schema or row generator: never used again, 2 GB each."""
     for name, mark in databases.ours(control).items():
         if mark == Mark(Kind.TEMPLATE, str(plan)) and name != plan.template:
             databases.drop(control, name)
 
 
 def _publish(control: Connection, plan: SeedPlan) -> None:
-    """Close it to connections, so that nothing can change it any more; then, last, say that it is whole."""
+    """Close it to connections, so that nothing can change it; then, as the last step, mark it complete."""
     databases.alter(
         control,
         plan.template,
@@ -163,8 +162,8 @@ def _publish(control: Connection, plan: SeedPlan) -> None:
 
 
 def _checkpoint(control: Connection) -> None:
-    # What is committed is durable without it; with it, no run is charged for writing the seed out. A server
-    # that does not let us ask for one still makes one when the template is copied.
+    # Committed data is durable without a checkpoint; with one, no run pays for writing the seed to disk. A
+    # server that does not let us request one still makes one when the template is copied.
     with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
         control.execute("CHECKPOINT")
 

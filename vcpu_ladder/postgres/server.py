@@ -1,4 +1,4 @@
-"""A PostgreSQL server: our own from the wheel, or one that ``DATABASE_URL`` names."""
+"""A PostgreSQL server: our own from the wheel, or the one that ``DATABASE_URL`` names."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SEED = paths.HOME / "postgres" / "seed.conf"
 HOST = "127.0.0.1"
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
-# After a crash the server first replays its log, up to max_wal_size of it.
+# After a crash the server first replays its WAL, up to max_wal_size.
 START_DEADLINE_S = 300.0
 STOP_DEADLINE_S = 90.0
 OLDEST_MAJOR = 17
-"""Of a server that is not ours: its databases have to offer the builtin collation that ours have."""
+"""For a server that is not ours: older ones lack the builtin collation that our databases use."""
 
 
 class Server(Protocol):
@@ -36,15 +36,15 @@ class Server(Protocol):
     def kind(self) -> str: ...
 
     def url(self, database: str = "postgres") -> str:
-        """With password, for a driver; never to be printed."""
+        """The URL with password, for a driver; never to be printed."""
         ...
 
     def log_tail(self) -> str:
-        """The server's last words; empty where its log is out of reach."""
+        """The last lines of the server's log; empty if we cannot read it."""
         ...
 
     def free_bytes(self) -> int | None:
-        """Room left where the server keeps its data; None where that is out of reach."""
+        """Free space where the server keeps its data; None if we cannot tell."""
         ...
 
 
@@ -62,7 +62,7 @@ class NativeServer:
     def start(
         cls, home: Path, port: int, settings: Path = MEASURE, cpus: Sequence[int] | None = None
     ) -> Self:
-        """Start the server whose files are below ``home``, made on the first call; returns when it answers.
+        """Start the server whose files are in ``home`` (created on the first call); returns when it answers.
 
         ``settings`` is the configuration file; ``cpus`` are the only ones the server and its children use.
         Raises EnvironmentNotReady with the server's last log lines: port taken, files in use, disk full.
@@ -89,7 +89,7 @@ class NativeServer:
             "listen_addresses": HOST,
             "port": str(port),
             "unix_socket_directories": "",
-            # What ALTER SYSTEM would write outlives this server; the file alone says what was measured.
+            # ALTER SYSTEM would outlive this server; only the configuration file may say what was measured.
             "allow_alter_system": "off",
         }
         for name, value in given.items():
@@ -104,7 +104,7 @@ class NativeServer:
                 stderr=log,
                 env={"PATH": os.defpath, "LC_ALL": "C"},
                 cwd="/",
-                start_new_session=True,  # a Ctrl-C in the terminal is the runner's to handle
+                start_new_session=True,  # only the runner should receive a Ctrl-C from the terminal
             )
 
     def _wait_until_ready(self) -> None:
@@ -116,7 +116,7 @@ class NativeServer:
                     self.log_tail(),
                     self._remedy(self.log_tail()),
                 )
-            # Asked only after its own word: another server may have the port, with another password.
+            # Connect only after our server's log says that it is ready: another server may have the port.
             if b"database system is ready to accept connections" in cluster.log_path(self.home).read_bytes():
                 self._check_sessions()
                 return
@@ -159,7 +159,7 @@ class NativeServer:
         return int((cluster.data_directory(self.home) / "postmaster.pid").read_text().split("\n", 1)[0])
 
     def stop(self) -> None:
-        """Shut down cleanly, which writes everything to disk; returns when the server is gone. Safe twice."""
+        """Shut down cleanly, with everything on disk; returns when the server is gone. Safe to call twice."""
         assert self._supervisor.stdin is not None
         self._supervisor.stdin.close()
         try:
@@ -177,14 +177,14 @@ class NativeServer:
 
 @dataclass(frozen=True)
 class ExternalServer:
-    """A server that runs without us, by URL. Its database named there is only used to connect."""
+    """A server that we did not start, by URL. The database named there is only used to connect."""
 
     _url: str = field(repr=False)
     kind: str = "external"
 
     @classmethod
     def check(cls, url: str) -> Self:
-        """Raises UsageError for no URL, EnvironmentNotReady for no answer, an old server or no permission."""
+        """Raises UsageError (bad URL), EnvironmentNotReady (no answer, old server, no permission)."""
         with_database(url, "postgres")
         with session(url) as connection:
             major = connection.info.server_version // 10_000
@@ -199,7 +199,7 @@ class ExternalServer:
             )
             if not allowed:
                 raise EnvironmentNotReady(
-                    f"DATABASE_URL's role {name} may not create databases, and every run is a fresh one",
+                    f"DATABASE_URL's role {name} may not create databases, and every run needs a new one",
                     next_command=f"psql -c 'ALTER ROLE \"{name}\" CREATEDB'",
                 )
         return cls(url)

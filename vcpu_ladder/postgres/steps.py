@@ -1,7 +1,7 @@
-"""The steps of a load and what each has to wait for, and a runner that works on several at once.
+"""The steps of seeding and what each has to wait for, and a scheduler that runs several at once.
 
-A step waits for steps, never for a phase: while the largest table is still loading, the indexes of the
-others are built. Each worker is one session of the server, which is one core of it.
+A step waits for other steps, not for a phase: while the largest table is still loading, the indexes of the
+others are built. Each worker is one session of the server and so uses one core.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Board:
         self.failure: BaseException | None = None
 
     def take(self) -> Step | None:
-        """The first step in the list's order that may start; None when there is none left to wait for."""
+        """The first step in the list's order that may start; None when no step is left."""
         with self._changed:
             while True:
                 if self.failure or not self._waiting:
@@ -63,7 +63,7 @@ class _Board:
             self._changed.notify_all()
 
     def tell(self, progress: Preparing) -> None:
-        """One listener call at a time, and none after a failure: this is also where steps get cancelled."""
+        """Call the listener, once at a time and never after a failure; steps are also cancelled here."""
         with self._changed:
             if self.failure:
                 raise Cancelled

@@ -2,11 +2,11 @@
 
 The runner keeps the other end of this process's standard input open and never writes to it. When the
 runner ends, however it ends, the read returns and the server is stopped cleanly (SIGINT, PostgreSQL's
-fast shutdown); so it is on SIGTERM. If this process itself is killed, the kernel sends the server
-that same SIGINT. The exit status is the server's, 128 + N for signal N.
+fast shutdown). SIGTERM does the same. If this process itself is killed, the kernel sends the server
+that same SIGINT. The exit status is the server's, or 128 + N for signal N.
 
-Not ``environments/leash.py``, whose SIGTERM would make PostgreSQL wait for its clients and whose early
-SIGKILL would cost a crash recovery. Run as a file by a bare interpreter, standard library only.
+Not ``environments/native/leash.py``: its SIGTERM would make PostgreSQL wait for its clients, and its early
+SIGKILL would force a crash recovery. Run as a file by a bare interpreter, standard library only.
 """
 
 import argparse
@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _prepare_child(cpus: list[int], parent: int) -> None:
-    # Runs after the change of user, which would clear the death signal.
+    # Runs after the change of user, because that clears the death signal.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
         if os.getppid() != parent:
@@ -31,8 +31,8 @@ def _prepare_child(cpus: list[int], parent: int) -> None:
 
 
 def _stop(server: "subprocess.Popen[bytes]", grace_s: float) -> None:
-    # Fast, then immediate shutdown, which takes the server's own children along; SIGKILL would not.
-    # The second is needed: 18.6 hangs if the first reaches it amid its recovery from a crash.
+    # Fast, then immediate shutdown: it also ends the server's own children, which SIGKILL would not.
+    # The second is needed: 18.6 hangs if the first reaches it during crash recovery.
     for number, wait_s in ((signal.SIGINT, grace_s), (signal.SIGQUIT, 10.0), (signal.SIGKILL, None)):
         if server.poll() is None:
             server.send_signal(number)

@@ -1,4 +1,4 @@
-"""What a server's failure means to whoever waits for the data."""
+"""Turn a server's failure into an error that a user can act on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vcpu_ladder.postgres.server import Server
 
 @contextmanager
 def in_clear_words(server: Server, doing: str) -> Iterator[None]:
-    """Turn a full disk, or a server that ended, into EnvironmentNotReady with the server's last words.
+    """Turn a full disk, or a server that ended, into EnvironmentNotReady with the server's last output.
 
     ``doing`` completes "… while": ``seeding (scale 1, seed 1, spread)``.
     """
@@ -21,7 +21,7 @@ def in_clear_words(server: Server, doing: str) -> Iterator[None]:
         yield
     except psycopg.OperationalError as error:
         words = f"{str(error).strip()}\n{server.log_tail()}".strip()
-        # When the log itself cannot be written the server ends, and only its log says why.
+        # When the WAL cannot be written the server ends, and only its log says why.
         if isinstance(error, psycopg.errors.DiskFull) or "No space left on device" in words:
             raise EnvironmentNotReady(
                 f"the disk is full while {doing}; what was half made is never used",

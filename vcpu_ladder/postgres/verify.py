@@ -1,4 +1,4 @@
-"""What a seeded database holds: checked against the plan, or boiled down to a checksum."""
+"""What a seeded database holds: checked against the plan, or reduced to a checksum."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHECKS = {"order_items_quantity_check"}
 
 
 def verify_rows(connection: Connection, plan: SeedPlan) -> dict[str, int]:
-    """{table: rows}, counted. Raises EnvironmentNotReady naming the table whose rows or next id differ."""
+    """Count {table: rows}. Raises EnvironmentNotReady naming the table whose rows or next id differ."""
     counts = {}
     for table in TABLES:
         query = sql.SQL(
@@ -32,9 +32,9 @@ def verify_rows(connection: Connection, plan: SeedPlan) -> dict[str, int]:
 
 
 def verify_structure(connection: Connection, plan: SeedPlan) -> None:
-    """Every key, index, check and foreign key of the schema is there and valid.
+    """Check that every key, index, check and foreign key of the schema exists and is valid.
 
-    Raises EnvironmentNotReady naming those that are not.
+    Raises EnvironmentNotReady naming those that do not.
     """
     valid_indexes = _names(
         connection,
@@ -77,7 +77,7 @@ def _names(connection: Connection, query: str) -> set[str]:
 
 
 def _named(pattern: str, *parts: str) -> set[str]:
-    """The names in our own schema files: a key added there is demanded here without another list."""
+    """The names in our own schema files: a key added there is required here without a second list."""
     return {
         match[1]
         for part in parts

@@ -1,7 +1,7 @@
-"""What the runner tells whoever watches: one typed stream for progress, live views, replays and tests.
+"""What the runner reports: one typed stream for progress, live views, replays and tests.
 
 An event says what happened and to which run, never how to show it. ``EventLog`` writes each as one line of
-``events.jsonl``; ``read_events`` gives a finished climb's back, so that a replay shows what was shown live.
+``events.jsonl``; ``read_events`` reads them back, so that a replay shows what was shown live.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class PlannedRun(_Event):
 
 
 class Planned(_Event):
-    """What a climb is going to do. A plan may still stop early, or add runs: each plan is told anew."""
+    """What a climb is going to do. A plan may stop early or add runs; a changed plan is a new event."""
 
     event: Literal["planned"] = "planned"
     climb_id: str
@@ -44,7 +44,7 @@ class Planned(_Event):
 
 
 class Preparing(_Event):
-    """Where the making of data and images is. ``done`` of ``total`` rows while rows load, else 0 of 0.
+    """Progress of making data and images: ``done`` of ``total`` rows while rows load, else 0 of 0.
 
     ``seconds`` is None when the step starts or moves on, and its duration when it is done.
     """
@@ -57,7 +57,7 @@ class Preparing(_Event):
 
 
 class Step(_Event):
-    """A run has begun a step. ``detail`` is what the step waits for, where it tells."""
+    """A run has begun a step. ``detail`` is what the step waits for, if it says so."""
 
     event: Literal["step"] = "step"
     stage: str
@@ -68,7 +68,7 @@ class Step(_Event):
 
 
 class Sampled(_Event):
-    """A second of load. ``left_s`` counts the load down; ``values`` are the columns of ``run.columns``."""
+    """A second of load. ``left_s`` is the time left of the load; ``values`` are ``run.columns``'s columns."""
 
     event: Literal["sample"] = "sample"
     stage: str
@@ -124,7 +124,7 @@ Listener = Callable[[Event], None]
 
 
 class Logged(BaseModel):
-    """An event as it stands in a file: when it was told, and seconds since the first one."""
+    """An event as it is in a file: when it was reported, and seconds since the log was opened."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -134,11 +134,11 @@ class Logged(BaseModel):
 
 
 def nobody(event: Event) -> None:
-    """The listener of a run that nobody watches."""
+    """The listener of a run that nobody watches: does nothing."""
 
 
 def everybody(*listeners: Listener) -> Listener:
-    """One listener that tells each of these, in order."""
+    """One listener that calls each of these, in order."""
 
     def tell(event: Event) -> None:
         for listener in listeners:
@@ -150,8 +150,8 @@ def everybody(*listeners: Listener) -> Listener:
 class EventLog:
     """A listener that appends to ``events.jsonl``, each line whole and flushed: a reader may follow it live.
 
-    Raises EnvironmentNotReady when the file cannot be made. A disk that fills up later ends the log, not the
-    run: ``lost`` then says why.
+    Raises EnvironmentNotReady when the file cannot be created. A disk that fills up later ends the log, not
+    the run; ``lost`` then says why.
     """
 
     def __init__(self, path: Path) -> None:
@@ -191,8 +191,8 @@ def events_path(results: Path, climb_id: str) -> Path:
 
 
 def read_events(path: Path) -> Iterator[Logged]:
-    """The events of a file in order. Raises UsageError, naming file and line, for what is no event; a last
-    line without its end is a writer at work, or one that was killed, and is left out.
+    """The events of a file in order. Raises UsageError, naming file and line, for a line that is no event. An
+    unterminated last line is left out: its writer is still at work, or was killed.
     """
     try:
         text = path.read_text(encoding="utf-8")

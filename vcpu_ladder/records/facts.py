@@ -1,6 +1,6 @@
-"""What the free-form parts of a record must at least be: those of their facts that are read again later.
+"""The shape of a record's free-form parts, as far as their facts are read again later.
 
-An environment may tell more than these; what it tells under these names has this shape.
+An environment may record more facts than these; those with these names must have this shape.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Short names of content: of knobs, of a load, and of the source that acts on a figure.
+"""Short hashes of content: of knobs, of a load, and of the source that affects a figure.
 
-The workload is hashed by content, part by part: of each file what ``normal`` leaves of it. A part is the sum
-of its files' hashes and the workload the sum of its parts, so that neither a file's name nor its place is in
-either: moving, reformatting or commenting one changes nothing.
+The workload is hashed by content, part by part: each file in the form that ``normal`` reduces it to. A part
+is the sum of its files' hashes and the workload the sum of its parts, so file names and locations are not
+included: moving, reformatting or commenting a file changes nothing.
 
-What acts on a figure is in: service, upstream, what they share, the load and how it is driven, the data and
-how it is restored, how a run samples and what it asks of the service beforehand; for runs in containers the
-Compose file, the images' recipes and their locked versions, for native ones the code that starts processes.
-What does not act on one is not: checks (``run/validity.py``), limits and reports judge a figure that is there
-already. A check that is added or changed decides which runs count from then on; each record keeps the checks
-that it was judged by, and the changelog's Methodology says so.
+Included is what affects a figure: service, upstream, what they share, the load and how it is driven, the data
+and how it is restored, how a run samples and what it asks of the service beforehand; for runs in containers
+the Compose file, the Dockerfiles and their locked versions, for native runs the code that starts processes.
+Not included is what only judges a finished figure: checks (``run/validity.py``), limits and reports. A check
+that is added or changed decides which runs count from then on; each record keeps the checks that it was
+judged by, and the changelog's Methodology section says so.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vcpu_ladder.records.normal import normal, requirements
 _DIGITS = 12
 LOCKS = "services/*/requirements.txt"
 
-# {part: its files}. "environment NAME" acts in runs of that kind only; a file is in the first part it fits.
+# {part: its files}. "environment NAME" counts in runs of that kind only; the first matching part has a file.
 _PARTS: dict[str, tuple[str, ...]] = {
     "service": ("services/api/**/*.py",),
     "upstream": ("services/mock/**/*.py",),
@@ -43,7 +43,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
     ),
     "runner": ("vcpu_ladder/run/**/*.py", "vcpu_ladder/environments/**/*.py"),
 }
-# They judge, write down or choose, and act on no figure.
+# These judge, record or choose, and affect no figure.
 _NOT_ACTING = (
     *("vcpu_ladder/run/validity.py", "vcpu_ladder/run/recording.py", "vcpu_ladder/run/climb.py"),
     *("vcpu_ladder/run/plan.py", "vcpu_ladder/run/evidence.py", "vcpu_ladder/run/budget.py"),
@@ -59,12 +59,12 @@ def fingerprint(content: Any) -> str:
 
 
 def added(hashes: Iterable[str]) -> str:
-    """One name of many, whatever their order: their sum."""
+    """One hash of many, whatever their order: their sum."""
     return f"{sum(int(one, 16) for one in hashes) % 16**_DIGITS:0{_DIGITS}x}"
 
 
 def workload_parts(home: Path = paths.HOME) -> dict[str, str]:
-    """{part: the sum of its files' hashes}. An empty package, of which nothing is left, is not in it."""
+    """{part: the sum of its files' hashes}. Files with nothing left after ``normal`` are skipped."""
     return {
         part: added(fingerprint(lines) for path in files if (lines := normal(path)))
         for part, files in workload_files(home).items()

@@ -9,18 +9,18 @@ from typing import Any
 from vcpu_ladder.records.fingerprint import added, fingerprint
 from vcpu_ladder.records.record import RunRecord
 
-# A part of the source with this before its name acts in environments of that kind only.
+# A part of the source whose name begins with this counts in environments of that kind only.
 OF_ENVIRONMENT = "environment "
-# Of the images, the one that takes part in every run and that we fetch. Built ones are named by what they are
-# built from (a part of the source); the database's stands behind a knob (``stands_for``).
+# The one pulled image that takes part in every run. Built images are covered by the source that they are
+# built from; the database's image belongs to a knob (``stands_for``).
 _FETCHED_ALWAYS = ("k6",)
 
 
 @dataclass(frozen=True)
 class ComparisonKey:
     """What must agree for two records to be compared. ``host`` is the hardware; ``platform`` the software
-    and the CPUs it was given; ``load`` the load and the data; ``workload`` the source of service, load, run.
-    ``parts`` are the workload's, {name: hash}, to say what differs; () where a record is older than they are.
+    and the CPUs it was given; ``load`` the load and the data; ``workload`` the source of service, load and
+    run. ``parts`` are the workload's (name, hash) pairs, to say what differs; () in records that lack them.
     """
 
     ladder: str
@@ -45,7 +45,7 @@ class ComparisonKey:
         )
 
     def differences(self, other: ComparisonKey) -> str:
-        """``host a and b, workload (load, service) c and d``: what keeps the two apart."""
+        """``host a and b, workload (load, service) c and d``: where the two keys differ."""
         pairs = zip(asdict(self).items(), asdict(other).values(), strict=True)
         differing = {
             name: f"{name}{self._which(other) if name == 'workload' else ''} {ours} and {theirs}"
@@ -63,19 +63,19 @@ class ComparisonKey:
 
 
 def workload_of(source: Mapping[str, Any], kind: str) -> str:
-    """The name of the workload of a record's source in that kind of environment."""
+    """The hash of the workload of a record's source in that kind of environment."""
     parts = source.get("parts")
     return added(acting(parts, kind).values()) if parts else str(source.get("workload"))
 
 
 def acting(parts: Mapping[str, str], kind: str) -> dict[str, str]:
-    """The parts that act on a figure in that kind of environment."""
+    """The parts that affect a figure in that kind of environment."""
     own = f"{OF_ENVIRONMENT}{kind}"
     return {name: part for name, part in parts.items() if not name.startswith(OF_ENVIRONMENT) or name == own}
 
 
 def stands_for(record: RunRecord) -> str:
-    """The stage's fingerprint, and the database's image where there is one: what ``database`` stands for."""
+    """The stage's fingerprint, with the database's image if there is one: what ``database`` stands for."""
     image = _image(record, "postgres") if record.knobs.get("database") == "postgres" else None
     return record.fingerprint if image is None else fingerprint([record.fingerprint, image])
 
@@ -83,7 +83,7 @@ def stands_for(record: RunRecord) -> str:
 def _platform(record: RunRecord) -> list[Any]:
     environment, machine = record.environment, record.machine
     versions, images = environment.get("versions"), environment.get("images")
-    # In containers nothing of the service is this machine's but the kernel.
+    # In containers the service shares only the kernel with this machine.
     contained = bool(versions or images)
     software = [versions] if contained else [machine.get("python"), machine.get("k6")]
     platform = [
@@ -92,16 +92,16 @@ def _platform(record: RunRecord) -> list[Any]:
         environment.get("pinned"),
         len(environment.get("other_cpus", ())),
         [_image(record, name) for name in _FETCHED_ALWAYS] if contained else record.source.get("packages"),
-        # Prometheus asks the service each second on its own CPU: watched runs are slower.
+        # Prometheus scrapes the service every second, on the service's CPU: watched runs are slower.
         *(["live view"] if environment.get("live_view") else []),
     ]
-    # A server of the user's is part of the platform; ours is the same for all, by its locked wheel.
+    # A user's own server is part of the platform; ours is the same for everybody, fixed by its locked wheel.
     if "database_server" in environment:
         platform.append(environment["database_server"])
     return platform
 
 
 def _image(record: RunRecord, name: str) -> str | None:
-    """By the digest it was fetched by, else by its id, else by its name."""
+    """Its digest if it was pulled, else its id, else its name."""
     image = record.environment.get("images", {}).get(name) or {}
     return image.get("digest") or image.get("id") or image.get("name")

@@ -1,8 +1,9 @@
-"""What bounded a run: one registry of limits, each read from the samples.
+"""What limited a run: one registry of limits, each computed from the samples.
 
 A limit says how full its resource was (1 is full) and, by Little's law or plain division, the
 throughput that the resource allows at this load: the ceiling. The first full one, in this order, is
-named; adding a limit is one entry.
+named; adding a limit is one entry. Limits are computed when a record is read, so that old runs are
+judged by today's.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ FULL = 0.9
 
 @dataclass(frozen=True)
 class Observed:
-    """A run as the limits see it. ``medians`` are of the measured samples; ``users`` is None in the open
-    model; ``upstream_share`` is calls a request; ``upstream_delay_s`` the mean delay of the calls made.
+    """A run as the limits see it. ``medians`` are over the measured samples; ``users`` is None in the open
+    model; ``upstream_share`` is calls per request; ``upstream_delay_s`` the mean delay of those calls.
     """
 
     knobs: Mapping[str, str | int]
@@ -33,7 +34,7 @@ class Observed:
 
     @classmethod
     def of(cls, record: RunRecord) -> Observed | None:
-        """From a record, so that an old run can be read with today's limits; None without figures."""
+        """From a record; None without figures."""
         figures = record.figures
         if figures is None:
             return None
@@ -57,7 +58,7 @@ class Observed:
 
     @property
     def study(self) -> Endpoint | None:
-        """The published endpoint of the load; None on the shop, and in records older than the knob."""
+        """The published endpoint that the load calls; None for the shop, and in records without the knob."""
         return ENDPOINTS.get(str(self.knobs.get("endpoint")))
 
     @property
@@ -68,7 +69,7 @@ class Observed:
 
     @property
     def waiting_s_per_request(self) -> float:
-        """Mean time a request spends parked: on the upstream, or on what its study has it wait for."""
+        """Mean time that a request waits: for the upstream, or for what its study makes it wait for."""
         if self.study is not None:
             return self.study.least_s(self.knobs)
         return self.upstream_share * self.upstream_delay_s
@@ -83,7 +84,7 @@ class Limit:
 
 
 def _cpu(run: Observed) -> float:
-    # What others took of the CPU was not there for the service either.
+    # CPU that others took was not available to the service either.
     return run.value("service_cpu_ratio") + run.value("foreign_cpu_ratio") + run.value("stolen_cpu_ratio")
 
 
@@ -116,12 +117,13 @@ def _pool(run: Observed) -> float:
 
 
 def _parked_column(run: Observed) -> str:
-    # What waits inside the service is in flight there; nothing else that is full comes after this limit.
+    # A study's requests wait inside the service and are in flight there. This limit is the last in the
+    # registry, so every other full resource is named before it.
     return "in_flight" if run.study and run.study.least_s(run.knobs) else "mock_in_flight"
 
 
 def _other_cpus(run: Observed) -> float:
-    # Database, upstream and generator share them: full, they and not the service set the pace.
+    # Database, upstream and load generator share these CPUs: when full, they are the bottleneck.
     return sum(run.value(f"{part}_cpu_ratio") for part in ("database", "upstream", "generator"))
 
 
@@ -134,7 +136,7 @@ def _per(capacity: float, seconds: float) -> float | None:
 
 
 def _pool_ceiling(run: Observed) -> float | None:
-    # Held for statements only, as studies do, a connection's time is not known from outside.
+    # A connection held for statements only, as in the studies: how long cannot be seen from outside.
     if run.knobs["hold"] == "statements" or run.study is not None:
         return None
     return _per(run.value("pool_capacity"), run.waiting_s_per_request + run.cpu_s_per_request)
@@ -145,7 +147,9 @@ def _loop_ceiling(run: Observed) -> float | None:
     if run.study is not None:
         blocked_s = run.study.blocks_s
         if blocked_s == 0:
-            return None  # what else of a study's request keeps the loop is not known from outside
+            return (
+                None  # how long the rest of a study's request occupies the loop cannot be seen from outside
+            )
     return _per(float(run.knobs["workers"]), blocked_s + run.cpu_s_per_request)
 
 
@@ -211,13 +215,13 @@ LIMITS: tuple[Limit, ...] = (
 
 
 def limit_of(record: RunRecord) -> LimitResult | None:
-    """What bounded the run, by today's limits: the one place where a record's limit comes from."""
+    """What limited the run, by today's limits: the only source of a record's limit."""
     observed = Observed.of(record)
     return find_limit(observed) if observed else None
 
 
 def find_limit(run: Observed) -> LimitResult | None:
-    """The first full limit, else the fullest with a name ending in '?' : nothing was clearly full."""
+    """The first full limit; else the fullest, with '?' after its name, because nothing was clearly full."""
     results = [
         LimitResult(
             name=limit.name,

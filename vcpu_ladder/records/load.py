@@ -1,4 +1,4 @@
-"""The load as a record has it: one shape a model. ``ladder.load`` makes it, before a run."""
+"""The load as a record has it: one shape per model. ``ladder.load`` makes it, before a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Recorded(BaseModel):
 
 
 class ClosedRecorded(_Recorded):
-    """``users``, each of whom sends the next request when the last is answered."""
+    """``users``: each sends the next request when the last one is answered."""
 
     model: Literal["closed"]
     users: Annotated[int, Field(ge=1)]
@@ -26,7 +26,7 @@ class ClosedRecorded(_Recorded):
 
 
 class OpenRecorded(_Recorded):
-    """``rate_rps`` requests offered a second, whether or not others are done."""
+    """``rate_rps`` requests offered per second, whether or not earlier ones are done."""
 
     model: Literal["open"]
     rate_rps: Annotated[float, Field(gt=0)]

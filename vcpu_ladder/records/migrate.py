@@ -1,14 +1,14 @@
-"""Records of older schemas, brought to today's one step at a time.
+"""Records of older schemas, migrated to today's one version at a time.
 
 Schema history:
 
-1. The first. ``service_errors``, ``curves``, ``published_others``, ``failures_count`` and ``budget`` came
-   while it lasted: they are empty where they are missing. So did knobs: one that a record lacks is set to its
-   default, because a knob added later has for its default what the service did before it.
-2. ``load`` is of one of two shapes, by its model, with nothing of the other; the rate of an open load is no
-   longer part of ``load_fingerprint`` (an older one keeps its own: it was compared with its own rate only).
-   ``source.parts`` names the workload by part, and ``source.workload`` is gone; older records keep theirs,
-   because what they ran is not known by part.
+1. The first. ``service_errors``, ``curves``, ``published_others``, ``failures_count`` and ``budget`` were
+added during its lifetime: they are empty where missing. So were knobs: one that a record lacks gets its
+default, because the default of a knob added later is what the service did before it existed.
+2. ``load`` has one of two shapes, by its model, without the other model's fields; the rate of an open load is
+no longer part of ``load_fingerprint`` (older records keep theirs: they were compared at their own rate
+only). ``source.parts`` has the workload by part, and ``source.workload`` is gone; older records keep
+theirs, because the parts of what they ran are not known.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from services.contract.knobs import KNOBS
 from vcpu_ladder.records.record import SCHEMA
 
-# Every record ever written has these: what they would have been in one that lacks them is not known.
+# Every record ever written has these: if one lacks them, their values cannot be known.
 FIRST_KNOBS = (
     *("handlers", "threads", "server", "workers", "sqlite", "pool", "pool_size", "pool_overflow", "hold"),
     *("http_client", "upstream", "upstream_timeout_s", "instrumentation", "cpus"),
@@ -31,8 +31,8 @@ _MOST = 10**9
 def migrated(raw: Any) -> dict[str, Any]:
     """The record's content in today's schema.
 
-    Raises ValueError, in one line, for what is no record, is a newer one, or lacks a knob of which nobody
-    knows what it was.
+    Raises ValueError, in one line, for what is not a record, is a newer one, or lacks a knob whose value
+    cannot be known.
     """
     if not isinstance(raw, dict):
         raise ValueError("not a record: no JSON object")
@@ -47,12 +47,12 @@ def migrated(raw: Any) -> dict[str, Any]:
 
 
 def all_knobs(knobs: Any) -> dict[str, Any]:
-    """The knobs with those added since at their defaults. Unknown ones, as of another branch, stay."""
+    """The knobs, with those added since then at their defaults. Unknown ones, as of another branch, stay."""
     if not isinstance(knobs, dict):
         raise ValueError("knobs: not an object")
     missing = [name for name in FIRST_KNOBS if name not in knobs]
     if missing:
-        raise ValueError(f"knobs: {missing[0]} is missing, and what it was is not known")
+        raise ValueError(f"knobs: {missing[0]} is missing, and its value cannot be known")
     for name, value in knobs.items():
         numeric = KNOBS[name].numeric if name in KNOBS else isinstance(value, int)
         fits = type(value) is int and 0 <= value <= _MOST if numeric else isinstance(value, str)
@@ -62,8 +62,8 @@ def all_knobs(knobs: Any) -> dict[str, Any]:
 
 
 def _to_2(raw: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(raw)  # written without the fields of the other model already; what is new may be missing
+    return dict(raw)  # schema 1 already left out the other model's fields; new fields may be missing
 
 
 _STEPS: dict[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = {1: _to_2}
-"""{schema: what brings a record of it to the next}."""
+"""{schema: the function that migrates its records to the next schema}."""

@@ -1,6 +1,6 @@
-"""Source files without what acts on nothing: place, layout, comments. One function a kind of file.
+"""Source files without what has no effect: location, layout, comments. One function per kind of file.
 
-Each gives lines: two files with the same lines do the same, as far as that can be told cheaply.
+Each returns lines: two files with the same lines do the same, as far as that can be told cheaply.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _OWN = ("services", "vcpu_ladder")
-# Of compose.yaml: what no run starts.
+# Services of compose.yaml that no run starts.
 _BESIDE = ("prometheus", "grafana", "postgres-exporter", "prometheus-data", "grafana-data")
 
 
@@ -37,7 +37,7 @@ def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
 
 
 def _is_docstring(node: object) -> bool:
-    # Any string that stands alone: those below a constant or a field are documentation too.
+    # Any bare string: those below a constant or a field are documentation too.
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
@@ -62,13 +62,13 @@ def _shown(node: object) -> str:
 
 
 def javascript(text: str) -> list[str]:
-    """Lines without indentation, without blank ones and those that are a comment as a whole."""
+    """Lines without indentation, blank lines and whole-line comments."""
     text = re.sub(r"^[ \t]*/\*.*?\*/[ \t]*$", "", text, flags=re.DOTALL | re.MULTILINE)
     return [line for line in _stripped(text) if not line.startswith("//")]
 
 
 def sql(text: str) -> list[str]:
-    """Statements in one line each. Our files hold no semicolon or ``--`` inside literals."""
+    """Statements, one per line. Our files have no semicolon or ``--`` inside literals."""
     text = re.sub(r"--[^\n]*", "", text)
     return [" ".join(part.split()) for part in text.split(";") if part.strip()]
 
@@ -83,14 +83,14 @@ def dockerfile(text: str) -> list[str]:
 
 
 def requirements(text: str) -> list[str]:
-    """``name==version`` and its marker, sorted: the hashes are of the same files wherever they come from."""
+    """``name==version`` and its marker, sorted. Hashes are left out: they follow from name and version."""
     text = re.sub(r"\s--hash=\S+", "", text.replace("\\\n", " "))
     return sorted(" ".join(line.split()) for line in _uncommented(text))
 
 
 def compose(text: str) -> list[str]:
-    """Every value by its path, sorted; without comments and what no run starts. Read by indentation, as
-    everything else here without a library: it must hold for our own file only.
+    """Every value by its path, sorted, without comments and without services that no run starts. Parsed by
+    indentation and without a library: it only has to work for our own file.
     """
     found, above = [], list[tuple[int, str]]()
     counts: dict[tuple[str, ...], int] = {}
@@ -99,7 +99,7 @@ def compose(text: str) -> list[str]:
         while above and above[-1][0] >= indent:
             above.pop()
         parents = tuple(name for _, name in above)
-        if said.startswith("- "):  # the place in a list is part of what it says
+        if said.startswith("- "):  # the position in a list matters
             counts[parents] = counts.get(parents, -1) + 1
             said = f"{counts[parents]} {said}"
         key, _, value = said.partition(":")
@@ -115,7 +115,7 @@ def _stripped(text: str) -> list[str]:
 
 
 def _uncommented(text: str) -> list[str]:
-    """Lines, indentation kept, without comments: a ``#`` at the start or after a blank, outside of quotes."""
+    """Lines with indentation but without comments: a ``#`` at the start or after a blank, outside quotes."""
     lines = []
     for line in text.splitlines():
         code = re.match(r"""(?:[^#"']|(?<=\S)#|"[^"]*"|'[^']*'|["'])*""", line)
@@ -139,6 +139,6 @@ _BY_SUFFIX: dict[str, Callable[[str], list[str]]] = {
 
 
 def normal(path: Path) -> list[str]:
-    """The file's lines by its kind. Raises KeyError for a kind that nobody has thought about."""
+    """The file's lines, by its kind. Raises KeyError for an unknown kind."""
     how = _BY_NAME.get(path.name) or _BY_SUFFIX[path.suffix]
     return how(path.read_text(encoding="utf-8"))

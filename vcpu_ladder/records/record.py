@@ -56,10 +56,10 @@ class Latency(_Frozen):
 
 
 class Figures(_Frozen):
-    """What the load generator counted in the window. ``rps`` are successful requests a second.
+    """What the load generator counted in the window. ``rps`` is successful requests per second.
 
-    Over the whole load, warm-up and drain included: the requests ``started``, those ``finished``, and of
-    these the ``unanswered``; None in records made before they were counted.
+    Counted over the whole load, warm-up and drain included: the requests ``started``, those ``finished``, and
+    how many of these were ``unanswered``; None in records made before they were counted.
     """
 
     rps: Amount
@@ -78,7 +78,7 @@ class Figures(_Frozen):
 
 
 class LimitResult(_Frozen):
-    """The resource that bounded the run: how full it was, and the throughput the arithmetic allows it."""
+    """The resource that limited the run: how full it was, and the throughput that it allows by arithmetic."""
 
     name: str
     saturation_ratio: float
@@ -90,8 +90,9 @@ class RunRecord(_Frozen):
     """Everything about one run. Times are UTC, ISO 8601; ``phases_s`` are seconds by phase.
 
     ``service_errors`` counts the requests that the service refused since its start, by cause; ``curves``
-    names the ladder's curves that the stage is a point of, with the knob of each.
-    ``budget`` is what the service's own cgroup says (``run.budget.spent``), empty where it has none.
+    is {curve: its knob} for the ladder's curves that the stage is a point of.
+    ``budget`` is what the service's own cgroup reports (``run.budget.spent``), empty if it has none.
+    ``limit`` is computed whenever the record is read (``records.limits``).
     """
 
     schema_version: int = SCHEMA
@@ -137,7 +138,7 @@ class RunRecord(_Frozen):
     def _curves_are_of_numbers(self) -> RunRecord:
         for knob in self.curves.values():
             if not isinstance(self.knobs.get(knob), int):
-                raise ValueError(f"curves: {knob!r} is no knob with a number")
+                raise ValueError(f"curves: {knob!r} is not a knob with a number")
         return self
 
     @property

@@ -21,7 +21,7 @@ from vcpu_ladder.records.record import SCHEMA, RunRecord
 RECORD = "record.json"
 MARKER = "running.json"
 REFERENCE = "reference"
-# Beyond 64 bits nothing of a run is counted, and sums and products of less stay far below a float's end.
+# No count of a run exceeds 64 bits, and sums and products of smaller ones stay well within a float's range.
 _MOST, _MOST_DIGITS = 2.0**64, 20
 
 
@@ -37,7 +37,7 @@ def run_folder(results: Path, ladder: str, stage: str, run_id: str) -> Path:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """All of the text or none of it, on disk on return. Raises EnvironmentNotReady if it cannot be."""
+    """Write all of the text or none of it; on disk on return. Raises EnvironmentNotReady if that fails."""
     unfinished = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def save(record: RunRecord, folder: Path) -> Path:
-    """Write ``record.json``. Raises FileExistsError rather than replace an earlier one."""
+    """Write ``record.json``. Raises FileExistsError instead of replacing an earlier one."""
     path = folder / RECORD
     if path.exists():
         raise FileExistsError(path)
@@ -60,14 +60,16 @@ def save(record: RunRecord, folder: Path) -> Path:
 
 
 def parse_record(text: str) -> RunRecord:
-    """A record of today's schema or an older one, its limit found with today's limits.
+    """A record of today's schema or an older one, with its limit computed by today's limits.
 
-    Raises ValueError, its first line saying why, for anything else.
+    Raises ValueError for anything else; its first line says why.
     """
     try:
         raw = json.loads(text, parse_constant=_refuse, parse_float=_float, parse_int=_int)
         if _HALF_A_CHARACTER.search(text):
-            json.dumps(raw, ensure_ascii=False).encode()  # none could be written into a summary
+            json.dumps(
+                raw, ensure_ascii=False
+            ).encode()  # refuse lone surrogates: no summary could be written with them
         record = RunRecord.model_validate(migrated(raw))
         return record.model_copy(update={"limit": limit_of(record)})
     except ValidationError as error:
@@ -77,11 +79,11 @@ def parse_record(text: str) -> RunRecord:
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from None
     except RecursionError:
-        raise ValueError("not a record: nested too deep") from None
+        raise ValueError("not a record: nested too deeply") from None
 
 
 def _refuse(constant: str) -> float:
-    raise ValueError(f"not a record: {constant} is no number")
+    raise ValueError(f"not a record: {constant} is not a number")
 
 
 def _float(text: str) -> Any:
@@ -94,15 +96,15 @@ def _int(text: str) -> Any:
 
 def _bounded(text: str, value: float) -> Any:
     if abs(value) > _MOST:
-        raise ValueError(f"not a record: {text[:_MOST_DIGITS]} is beyond every number of a run")
+        raise ValueError(f"not a record: {text[:_MOST_DIGITS]} is larger than any number of a run")
     return value
 
 
 class RecordStore:
-    """The records below a folder, read once; ``add`` takes what was written since.
+    """The records in a folder, read once; ``add`` adds those written since.
 
     ``records`` are oldest first; ``complaints`` has one line for each file that is no record. The committed
-    reference inside of ``results/`` is another machine's: it is read by naming its own folder.
+    reference inside ``results/`` comes from another machine: it is read only by naming its own folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -132,7 +134,7 @@ def load_records(results: Path) -> tuple[list[RunRecord], list[str]]:
 
 
 def _one_line(text: str) -> str:
-    """Without what would break a line or command a terminal."""
+    """The text without characters that break a line or control a terminal."""
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 

@@ -1,1 +1,1 @@
-"""All published ladders at once: what to run, and what reproduces."""
+"""All published ladders at once: what to run, and which results reproduce."""

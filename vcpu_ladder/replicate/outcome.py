@@ -1,7 +1,8 @@
-"""The rules by which a published stage counts as reproduced, all of them; docs/methodology.md has them.
+"""All rules by which a published stage counts as reproduced; docs/methodology.md explains them.
 
-Stages are compared by their ratio to the nearest published one above: sizes belong to the hardware. A
-published rate counts failed requests; ours does not, so the published share of failures is taken off.
+Stages are compared by their ratio to the nearest published stage above them, because absolute figures
+depend on the hardware. A published rate includes failed requests; ours does not, so the published share of
+failures is subtracted.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ Outcome = Literal[
     "not measured",
 ]
 
-# A change smaller than this is none.
+# A smaller change counts as no change.
 NO_CHANGE = math.log(1.1)
-# Our ratio may be off by this share of the published one's logarithm, within these bounds.
+# Our log ratio may differ from the published one by this share of it, within these bounds.
 OFF_BY = 0.25
 CLOSEST, FARTHEST = math.log(1.1), math.log(1.5)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A published stage: its figures and ours. ``to`` and both ratios are None for the first of a ladder;
-    ``impossible`` is the audit's reason why the published figures cannot be.
+    """A published stage: its figures and ours. ``to`` and both ratios are None for the first one of a ladder;
+    ``impossible`` is the audit's reason why the published figures cannot be right.
     """
 
     ladder: str
@@ -59,19 +60,19 @@ class Compared:
 
     @property
     def wide(self) -> bool:
-        """Whether our interval is too wide to say that nothing changed."""
+        """Whether our interval is too wide to conclude that nothing changed."""
         low, high = (self.ratio.low, self.ratio.high) if self.ratio else (None, None)
         return low is not None and high is not None and math.log(high / low) > FARTHEST
 
     def includes(self, log_ratio: float) -> bool:
-        """Whether our interval has it; False without an interval."""
+        """Whether our interval contains it; False without an interval."""
         if self.ratio is None or self.ratio.low is None or self.ratio.high is None:
             return False
         return math.log(self.ratio.low) <= log_ratio <= math.log(self.ratio.high)
 
 
 def served_rps(published: Published) -> float:
-    """The published rate without its failures."""
+    """The published rate without failed requests."""
     return published.rps * (1 - published.others.get("failed_ratio", 0.0))
 
 
@@ -93,7 +94,7 @@ def _invalid(compared: Compared) -> str | None:
 
 
 def _nothing(compared: Compared) -> str | None:
-    """A compared that fails by what it shows may serve nothing at all: no ratio, and yet a result."""
+    """A stage whose result is its failures may serve nothing at all: that is a result without a ratio."""
     collapsed = compared.row is not None and compared.row.valid and compared.row.rps == 0
     if collapsed and compared.published_ratio is not None and math.log(compared.published_ratio) < -NO_CHANGE:
         return "the same direction: here it served nothing"
@@ -136,7 +137,7 @@ def _same_shape(compared: Compared) -> str | None:
 
 
 def _no_room(compared: Compared) -> str | None:
-    """More workers buy nothing where one already has all the CPU there is, or all the users."""
+    """More workers gain nothing where one already has all the CPU there is, or all the users."""
     published, _ = compared.logs
     above = compared.to_row
     if above is None or not (compared.change or "").startswith("workers = ") or published <= NO_CHANGE:
@@ -148,7 +149,7 @@ def _no_room(compared: Compared) -> str | None:
     return None
 
 
-# In this order: the first that has a reason gives the outcome.
+# In this order: the first rule that yields a reason decides the outcome.
 _RULES: tuple[tuple[Outcome, Callable[[Compared], str | None]], ...] = (
     ("cannot be", lambda compared: compared.impossible),
     ("not measured", _not_measured),

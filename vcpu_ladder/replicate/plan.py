@@ -1,4 +1,4 @@
-"""Which stages of which ladders a replication runs, and which of them are measured already."""
+"""Which stages of which ladders a replication runs, and which of them have been measured already."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def published_stages(ladder: Ladder) -> list[Stage]:
 
 
 def anchor(ladder: Ladder, stage: Stage) -> Stage | None:
-    """The nearest stage above it with a published figure: what its ratio is to. None for the first."""
+    """The nearest stage above it with a published figure, the base of its ratio. None for the first."""
     above = [one for one in ladder.lineage(stage.id)[:-1] if one.published is not None]
     return above[-1] if above else None
 
@@ -40,7 +40,7 @@ def to_run(ladder: Ladder) -> list[ResolvedStage]:
 
 @dataclass(frozen=True)
 class Today:
-    """Where and with what a run would be made now: source, host, kind of environment."""
+    """What a run made now would have: source, host, kind of environment."""
 
     workload: str
     host: str
@@ -48,7 +48,7 @@ class Today:
 
 
 def measured(stage: ResolvedStage, records: Sequence[RunRecord], today: Today) -> int:
-    """Valid runs of just this stage, load, source, host and kind of environment: not to be run again."""
+    """Valid runs of exactly this stage, load, source, host and kind of environment: not to be run again."""
     return sum(
         record.valid
         and (record.fingerprint, record.load_fingerprint) == (stage.fingerprint, stage.load_fingerprint)

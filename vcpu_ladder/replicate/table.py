@@ -1,4 +1,4 @@
-"""The published compared beside ours: from ladder files, the audit, and records."""
+"""Published stages compared with ours: from ladder files, the audit, and records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEAD = ("Study", "Stage", "Published RPS", "Ours RPS", "To", "Published ratio", 
 
 
 def compare_all(rows: Mapping[str, Row], folder: Path = paths.LADDERS) -> list[Compared]:
-    """Every published stage of every ladder. ``rows`` by ``ladder/stage``, one key a ladder."""
+    """Every published stage of every ladder. ``rows`` are by ``ladder/stage``, with one key per ladder."""
     audited = {judged.name: judged for judged in judge(load_claims(paths.PUBLISHED))}
     return [
         _compare(ladder, stage, rows, audited)
@@ -33,7 +33,7 @@ def compare_all(rows: Mapping[str, Row], folder: Path = paths.LADDERS) -> list[C
 def _compare(
     ladder: Ladder, stage: Stage, rows: Mapping[str, Row], audited: Mapping[str, Judged]
 ) -> Compared:
-    assert stage.published is not None  # that is how it was chosen
+    assert stage.published is not None  # only published stages are chosen
     above = anchor(ladder, stage)
     row = rows.get(f"{ladder.name}/{stage.id}")
     above_row = rows.get(f"{ladder.name}/{above.id}") if above else None
@@ -62,7 +62,7 @@ def _published_ratio(stage: Stage, above: Stage | None) -> float | None:
 
 
 def line(compared: Compared) -> list[str]:
-    """The compared by the columns of ``HEAD``."""
+    """The cells of one stage, by the columns of ``HEAD``."""
     name, why = outcome(compared)
     failed = compared.published.others.get("failed_ratio")
     return [

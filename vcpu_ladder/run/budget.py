@@ -1,4 +1,4 @@
-"""What the service's own cgroup says of its CPU budget: the limits, and what the load spent of them."""
+"""The service's CPU budget as its own cgroup reports it: the limits, and what the load used of them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ LIMITS = ("version", "quota_s", "period_s", "memory_limit_bytes")
 
 
 def spent(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Limits, and counters' growth from before the load to after it, each read when nothing was under way.
+    """Limits, and the counters' growth from before the load to after it, read when no request was in flight.
 
-    Of workers' ``/effective``; all of them share one cgroup, and any one speaks for it. Empty where the
-    service has no cgroup of its own, or nobody answered after the load.
+    Taken from a worker's ``/effective``: all workers share one cgroup, so any worker will do. Empty if the
+    service has no cgroup of its own, or no worker answered after the load.
     """
     first, last = _cgroup(before), _cgroup(after)
     if first is None or last is None:

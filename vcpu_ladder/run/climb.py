@@ -1,4 +1,4 @@
-"""A climb: whatever its plan asks for, one run after the other, until the plan has nothing left."""
+"""A climb: the runs that its plan asks for, one after the other, until the plan has nothing left."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def climb(
 ) -> list[RunRecord]:
     """Run what the plan asks for. An invalid run is recorded and the climb goes on; the caller sees it.
 
-    ``records`` fills as runs end, so that a climb that is interrupted leaves its caller what it has. Raises
+    ``records`` fills as runs end, so that the caller of an interrupted climb still has them. Raises
     Interrupted when the user ended a run, and EnvironmentNotReady when one could not begin.
     """
     records = [] if records is None else records
     told: list[PlannedRun] | None = None
     while left := plan.left(records):
         runs = [PlannedRun(stage=job.stage.name, repeat=job.repeat) for job in left]
-        if told is None or runs != told[1:]:  # the first word, or the plan has changed its mind
+        if told is None or runs != told[1:]:  # the first announcement, or the plan has changed
             listener(Planned(climb_id=plan.climb_id, runs=tuple(runs), load_s=loaded_s(left)))
         told = runs
         records.append(run_stage(left[0], environment, listener))

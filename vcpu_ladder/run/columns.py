@@ -1,8 +1,8 @@
 """The columns of a sample: one registry. Adding a column is one entry; the CSV, the medians, the events and
 the record follow.
 
-A column is computed from two readings, about a second apart. A reading that did not come in time leaves its
-columns empty.
+A column is computed from two readings, about a second apart. A reading that does not arrive in time leaves
+its columns empty.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Merge = Callable[[Sequence[float]], float]
 
 @dataclass(frozen=True)
 class Reading:
-    """Everything that was asked at one moment. ``at`` is monotonic, in seconds; what did not answer is None.
+    """Everything read at one moment. ``at`` is monotonic, in seconds; a source that did not answer is None.
 
-    ``workers`` are every worker's counters; ``mock`` the upstream's ``/stats``; ``sent`` the
-    requests that the generator has counted since its start.
+    ``workers`` are every worker's counters; ``mock`` is the upstream's ``/stats``; ``sent`` the
+    requests that the load generator has counted since its start.
     """
 
     at: float
@@ -35,7 +35,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Tick:
-    """Two readings, and how many CPUs the shares are of."""
+    """Two readings, and the number of CPUs that the shares relate to."""
 
     before: Reading
     now: Reading
@@ -43,13 +43,13 @@ class Tick:
     generator_cpus: int
 
     def share(self, later: float | None, earlier: float | None, cpus: int = 1) -> float | None:
-        """Growth a second and CPU; never below 0, for counters of processes that ended between the two."""
+        """Growth per second and CPU; never negative, even if processes ended between the two readings."""
         if later is None or earlier is None:
             return None
         return max(0.0, float(later - earlier) / (self.now.at - self.before.at) / cpus)
 
     def used(self, field: str, cpus: int = 1) -> float | None:
-        """Growth of a field of ``Usage`` a second and CPU."""
+        """Growth of a field of ``Usage`` per second and CPU."""
         return self.share(getattr(self.now.usage, field), getattr(self.before.usage, field), cpus)
 
 
@@ -57,8 +57,8 @@ class Tick:
 class Column:
     """One value of each sample.
 
-    ``unit``: ratio (1 is all of it), bytes, ms, 1/s, or what is counted. ``per`` says whether it is of the
-    whole or of each worker; a worker's column has ``merge``: how the workers' values become the sample's.
+    ``unit``: ratio (1 is all of it), bytes, ms, 1/s, or what is counted. ``per`` says whether it belongs to
+    the whole or to each worker; a worker's column has ``merge``, which combines the workers' values.
     """
 
     name: str
@@ -128,7 +128,7 @@ COLUMNS: dict[str, Column] = {
         _worker("pool_capacity", "connections", "pool_capacity"),
         _worker("pool_checked_out", "connections", "pool_checked_out"),
         _worker("pool_waiting", "requests", "pool_waiting"),
-        # The worst worker's: a sum over sixteen punctual loops would look like one that is late.
+        # The worst worker's: summed over sixteen punctual loops, small lags would look like one late loop.
         _worker("loop_lag_ms", "ms", "loop_lag_seconds", max, 1000.0),
         _mock("mock_in_flight", "calls", lambda stats: stats.get("in_flight")),
         _mock("mock_timer_error_p99_ms", "ms", lambda stats: (stats.get("timer_error_ms") or {}).get("p99")),

@@ -1,7 +1,8 @@
-"""Correctness before load: what the load will call answers with the right body, and calls what it should.
+"""Correctness before load: every endpoint that the load will call returns the right body and makes the right
+calls.
 
-A service that serves wrong bodies fast, or answers without waiting, without asking its database or its
-upstream, must not be measured. What is expected is chosen by the stage's endpoint.
+A service that serves wrong bodies fast, or answers without waiting, without querying its database or without
+calling its upstream, must not be measured. What is expected depends on the stage's endpoint.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ def check_correctness(
     settle: Callable[[], Counters],
     upstream_requests: Callable[[], int],
 ) -> tuple[str, Counters]:
-    """Run every expectation in turn; the last right body, as sent, and the counters after it.
+    """Run every expectation in turn; returns the last right body, as sent, and the counters after it.
 
-    ``settle`` reads the counters when they have settled. Raises RunInvalid naming the first expectation that
+    ``settle`` reads the counters once they have settled. Raises RunInvalid naming the first expectation that
     fails.
     """
     expected = expectations(stage)
-    before = settle()  # the proofs' own statements included
+    before = settle()  # includes the statements of the proofs
     upstream_before = upstream_requests()
     body = ""
     for expectation in expected:

@@ -1,8 +1,8 @@
-"""The workers' own counters, over ``/metrics``: a reading that may be old, and one that has settled.
+"""The workers' own counters, read from ``/metrics``: a reading that may be stale, and one that has settled.
 
-A worker publishes its counters twice a second, at once when it is the one that answers ``/metrics``, and soon
-after another has. What a reading shows of the others may be half a second old; what ``settled`` returns is
-not.
+A worker publishes its counters twice a second, immediately when it is the one that answers ``/metrics``, and
+shortly after another worker has answered. So in a single reading the other workers' values may be half a
+second old; what ``settled`` returns is never stale.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Counters:
     by_worker: Mapping[int, Mapping[str, float]]
 
     def each(self, name: str) -> dict[int, float]:
-        """{pid: value}, by pid; 0 where a worker does not tell."""
+        """{pid: value}, by pid; 0 for a worker that does not publish it."""
         return {pid: found.get(name, 0.0) for pid, found in sorted(self.by_worker.items())}
 
     def values(self, name: str) -> list[float]:
-        """The value of each worker that has one."""
+        """The values of those workers that publish it."""
         return [found[name] for found in self.by_worker.values() if name in found]
 
     def total(self, name: str) -> float:
@@ -49,7 +49,7 @@ class Counters:
 
     @property
     def under_way(self) -> int:
-        """Requests and upstream calls that have begun and not ended."""
+        """Requests and upstream calls that have begun but not ended."""
         return int(self.total("in_flight") + self.total("upstream_in_flight"))
 
     @property
@@ -59,7 +59,7 @@ class Counters:
 
 
 def read_counters(service_url: str, timeout_s: float = 5.0) -> Counters:
-    """Every worker's counters as last published, once it has. Raises httpx.HTTPError."""
+    """Every worker's counters as last published, if it has published any. Raises httpx.HTTPError."""
     text = get_text(f"{service_url}/metrics", timeout_s)
     found: dict[int, dict[str, float]] = {}
     for family in text_string_to_metric_families(text):
@@ -77,12 +77,12 @@ def settled(
     publish_within_s: float = PUBLISH_WITHIN_S,
     idle_within_s: float = IDLE_WITHIN_S,
 ) -> Counters:
-    """Counters that include everything that ended before this call, in every worker that lives.
+    """Counters that include everything that ended before this call, in every live worker.
 
-    Each worker must have published twice since: one publication may have been under way. Then they are read
-    until nothing is under way, for ``idle_within_s`` at most; ``under_way`` of the result says whether
-    something still is. ``pids`` are workers that must be among them. Raises NotSettled, naming the workers
-    that were silent for ``publish_within_s``.
+    Each worker must publish twice after the call, because one publication may already have been in progress.
+    Then the counters are read until nothing is under way, for at most ``idle_within_s``; ``under_way`` of the
+    result says whether something still is. ``pids`` are workers that must be included. Raises NotSettled,
+    naming the workers that did not publish within ``publish_within_s``.
     """
     begun = time.monotonic()
     first: Counters | None = None
@@ -110,7 +110,7 @@ def settled(
 def _silent(first: Counters, now: Counters, pids: Collection[int]) -> list[int]:
     """Workers that have not published twice since the first reading, and those of ``pids`` never seen.
 
-    One that has ended is in no reading any more, and is not waited for unless it must be there.
+    A worker that has ended appears in no reading, and is not waited for unless it is one of ``pids``.
     """
     before, since = first.each("publications"), now.each("publications")
     waiting = {pid for pid, count in since.items() if count < before.get(pid, 0.0) + 2}
@@ -118,9 +118,10 @@ def _silent(first: Counters, now: Counters, pids: Collection[int]) -> list[int]:
 
 
 def settled_upstream(upstream_url: str, idle_within_s: float = IDLE_WITHIN_S) -> dict[str, Any]:
-    """The upstream's ``/stats`` with nothing in flight, or after ``idle_within_s`` as they are then.
+    """The upstream's ``/stats`` with nothing in flight, or as they are after ``idle_within_s``.
 
-    It is one process that counts as it answers: its figures are never old. Raises EnvironmentNotReady.
+    It is a single process that counts before it answers, so its figures are never stale. Raises
+    EnvironmentNotReady.
     """
     ends = time.monotonic() + idle_within_s
     while True:

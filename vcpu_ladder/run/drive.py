@@ -1,4 +1,4 @@
-"""Drive the load: start k6, tell how far it is, read what it counted."""
+"""Drive the load: start k6, report progress, read what it counted."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from vcpu_ladder.run.expect_study import called_path
 from vcpu_ladder.run.sample import Sample, Sampler
 
 SUMMARY_SCHEMA = 2
-# k6's exit code when one of our validity thresholds was crossed: its summary is complete.
+# k6's exit code when one of our validity thresholds was crossed; its summary is complete then too.
 _THRESHOLD_CROSSED = 99
-# Start-up and summary; the load and its drain have their own clock.
+# For start-up and summary only; the load and its drain are added to it.
 _SLACK_S = 30.0
 
-OnSample = Callable[[Sample, float], None]  # a new sample, and how many seconds of load are left
+OnSample = Callable[[Sample, float], None]  # a new sample, and the seconds of load that are left
 
 
 def load_variables(stage: ResolvedStage, body: str) -> dict[str, str]:
@@ -44,8 +44,8 @@ def drive(
     on_sample: OnSample,
     samples_out: list[Sample],
 ) -> Figures:
-    """Warm up and measure in one k6 run. ``variables`` are the script's own beside those of the load.
-    ``samples_out`` fills while it runs, so that a crash keeps them; each is told once to ``on_sample``.
+    """Warm up and measure in one k6 run. ``variables`` are the script's own, in addition to the load's.
+    ``samples_out`` fills during the run, so that a crash keeps them; ``on_sample`` is called once for each.
 
     Raises RunInvalid when k6 or a process of the stack ends early.
     """
@@ -86,7 +86,7 @@ def drive(
 
 
 def _require_success(generator: Load, phase: str) -> None:
-    """Raises RunInvalid for an end that is none of the load's own."""
+    """Raises RunInvalid if k6 ended in any other way than by finishing its load."""
     code = generator.exit_code()
     if code not in (0, _THRESHOLD_CROSSED):
         how = (
@@ -96,7 +96,7 @@ def _require_success(generator: Load, phase: str) -> None:
 
 
 def read_summary(path: Path) -> Figures:
-    """k6's JSON as figures. Raises RunInvalid when it is missing or of another shape."""
+    """k6's JSON as figures. Raises RunInvalid when it is missing or has another shape."""
     try:
         raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if raw["schema"] != SUMMARY_SCHEMA:

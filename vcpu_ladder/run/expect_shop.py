@@ -1,5 +1,5 @@
-"""The shop's six endpoints and two refusals: expected bodies come from the upstream's published arithmetic
-and from the endpoints against one another; statement counts are the same for every twin and driver.
+"""The shop's six endpoints and two refusals. Expected bodies are computed from the upstream's published
+arithmetic and from one another's answers; statement counts are the same for every twin and driver.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from vcpu_ladder.run.expectation import Expectation
 
 
 def quick_key(profile: Profile, tag: str) -> str:
-    """A key with a short delay, so that a check under the slow profile does not wait for its median."""
+    """A key with a short delay, so that a check under the slow profile does not take its median delay."""
     return min((f"check-{tag}-{n}" for n in range(2000)), key=lambda key: delay_ms(profile, key, MOCK_SEED))
 
 
 @dataclass
 class _Shop:
-    """What the checks of one stage ask for, and the price that an answer has told for the ones after it."""
+    """What the checks of one stage request, and the price from an earlier answer that later ones need."""
 
     stage: ResolvedStage
     unit_price: float = 0.0

@@ -1,4 +1,4 @@
-"""A study's endpoint: its body, its statements and upstream calls, and the time it must take at least."""
+"""A study's endpoint: its body, its statements and upstream calls, and its minimum response time."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def _simulated(stage: ResolvedStage, body: Any) -> bool:
 
 
 def fibonacci(n: int) -> int:
-    """By addition: another way than the service's."""
+    """Computed by addition, unlike the service's recursion."""
     low, high = 0, 1
     for _ in range(n):
         low, high = high, low + high
     return low
 
 
-# By study: whether a body is right for the stage.
+# {study: whether a body is right for the stage}.
 _BODIES: dict[str, Callable[[ResolvedStage, Any], bool]] = {
     "http-io": _fetched_or_read,
     "sleep": _slept,

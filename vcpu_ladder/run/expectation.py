@@ -1,4 +1,4 @@
-"""What one request of the correctness check must bring about."""
+"""What one request of the correctness check must cause."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 @dataclass(frozen=True)
 class Expectation:
     """One request: its status, how many SQL statements and upstream calls it must cause, its body, and the
-    seconds that it must take at least.
+    minimum time that it must take, in seconds.
     """
 
     name: str

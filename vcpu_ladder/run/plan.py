@@ -1,5 +1,5 @@
 """What to run next. A climb asks its plan after every run, and the plan sees the records so far: it may stop
-early, add repeats where they decide, or search a rate.
+early, add repeats where they make the difference, or search for a rate.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Plan(Protocol):
     def stages(self) -> Sequence[ResolvedStage]: ...
 
     def left(self, records: Sequence[RunRecord]) -> Sequence[Job]:
-        """What is still to be run as things stand, in order; empty when the climb is done.
+        """What is left to run, in order, given the records so far; empty when the climb is done.
 
-        ``records`` are the climb's own so far. Only the first of the answer is run before the next question.
+        ``records`` are the climb's own so far. Only the first job is run before the plan is asked again.
         """
         ...
 
@@ -40,7 +40,7 @@ def new_climb_id() -> str:
 
 @dataclass(frozen=True)
 class FixedPlan:
-    """These jobs, in this order, whatever comes of them."""
+    """These jobs, in this order, whatever their results."""
 
     climb_id: str
     jobs: tuple[Job, ...]
@@ -54,9 +54,9 @@ class FixedPlan:
 
 
 def interleaved(stages: Sequence[ResolvedStage], repeats: int, results: Path) -> FixedPlan:
-    """Blocks of all stages, each block in its own order: drift of the machine then favours no stage.
+    """Blocks of all stages, each block in a different order, so that drift of the machine favours no stage.
 
-    The order follows from the load's seed.
+    The order is fixed by the load's seed.
     """
     climb_id = new_climb_id()
     jobs: list[Job] = []
@@ -68,5 +68,5 @@ def interleaved(stages: Sequence[ResolvedStage], repeats: int, results: Path) ->
 
 
 def loaded_s(jobs: Sequence[Job]) -> float:
-    """Seconds of warm-up and measurement in all."""
+    """Total seconds of warm-up and measurement."""
     return sum(job.stage.load.warmup_s + job.stage.load.measure_s for job in jobs)

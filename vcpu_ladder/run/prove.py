@@ -1,7 +1,7 @@
 """Proofs: what the running service says is in force, against what the stage asks for.
 
-Expectations come from the registry of knobs; findings from every worker's live objects, from the
-workers seen together, and from the upstream.
+Expectations come from the registry of knobs; findings come from every worker's live objects, from all
+workers taken together, and from the upstream.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.records.record import ProofResult
 
-# Connections are not spread evenly over workers that share a socket: ask in bursts until all were seen.
+# Connections are not spread evenly over workers that share a socket: send bursts until all were seen.
 _BURST = 32
 _DEADLINE_S = 10.0
-# The first worker answers while the others, on the same CPU, may still be starting.
+# The first worker may answer while the others, on the same CPU, are still starting.
 _DEADLINE_A_WORKER_S = 2.0
-# After the last new worker, so many more bursts must bring no further one.
+# After the last new worker was seen, this many more bursts must find no further one.
 _QUIET_BURSTS = 3
 
 
-# What a worker shows where the platform has no affinity.
+# What a worker reports where the platform has no affinity.
 _UNPINNED = {"cpus": None, "pinning": "none"}
 
 
 def discover_workers(
     service_url: str, expected: int, deadline_s: float | None = None
 ) -> list[dict[str, Any]]:
-    """``GET /effective`` of every worker that answers, by pid: as many as there are, not as expected.
+    """``GET /effective`` of every worker that answers, by pid: as many as there are, not as many as expected.
 
     Raises EnvironmentNotReady when none answers.
     """
@@ -88,7 +88,7 @@ def prove(
     pinned: bool,
     activity: Activity | None,
 ) -> list[ProofResult]:
-    """One result a knob, every knob; one more where a database server can tell who is connected.
+    """One result for every knob, and one more if a database server can report who is connected.
 
     Without affinity (``pinned`` False) no CPU count is expected.
     """
@@ -120,7 +120,7 @@ def prove(
 
 
 def _connected(workers: list[dict[str, Any]], activity: Activity) -> ProofResult:
-    """Every worker, and nobody else, has connections: the pools are on the server that we restored."""
+    """Every worker, and nobody else, has connections: the pools use the server that we restored."""
     expected, found = sorted(worker["pid"] for worker in workers), sorted(activity.by_pid)
     return ProofResult(
         knob="database", where="pg_stat_activity", expected=expected, found=[found], holds=expected == found

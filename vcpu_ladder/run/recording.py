@@ -1,4 +1,4 @@
-"""What is known of a run while it lasts, and the record that is written of it, however it ends."""
+"""What is known about a run in progress, and the record that is written, however the run ends."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Job:
 
 @dataclass
 class Run:
-    """What is known so far, so that a run that ends badly is recorded with all of it.
+    """What is known so far, so that a failed run is recorded with all of it.
 
-    ``facts`` are the environment's: what it is before anything starts, and what its stack told once up.
+    ``facts`` are the environment's (``describe``) and, once the stack is up, the stack's (``Stack.facts``).
     """
 
     job: Job
@@ -83,7 +83,7 @@ class Run:
         return bool(self.facts.get("pinned"))
 
     def tell(self, detail: str = "") -> None:
-        """The step that the run is in, and what it waits for there."""
+        """Report the run's current step, and what it waits for."""
         stage, repeat = self.job.stage.name, self.job.repeat
         self.listener(Step(stage=stage, run_id=self.run_id, repeat=repeat, step=self.phase, detail=detail))
 
@@ -108,7 +108,7 @@ def begin(job: Job, environment: Environment, listener: Listener) -> Run:
     except OSError as error:
         raise not_writable(folder, error) from None
     run = Run(job, run_id, folder, environment, listener, now(), environment.describe())
-    # Should this process be killed, the next command finds this and writes the record for it.
+    # If this process is killed, the next measuring command finds this marker and writes the record.
     marker = {"record": json.loads(_record(run, "killed", "the runner was killed").model_dump_json())}
     write_atomically(folder / MARKER, json.dumps(marker))
     return run
@@ -173,7 +173,7 @@ def _record(run: Run, status: Status, reason: str | None) -> RunRecord:
 
 
 def _identity(stage: ResolvedStage) -> dict[str, Any]:
-    """The record's fields that say which stage it is of."""
+    """The record's fields that identify its stage."""
     published = stage.published
     return {
         "ladder": stage.ladder,
@@ -195,7 +195,7 @@ def _identity(stage: ResolvedStage) -> dict[str, Any]:
 
 
 def _checks(run: Run, summary: dict[str, float | None]) -> list[CheckResult]:
-    """None without figures: there is nothing to judge."""
+    """None without figures, because there is nothing to judge."""
     if run.figures is None:
         return []
     evidence = Evidence(

@@ -1,7 +1,7 @@
 """Samples once a second while the load runs: what the service, the generator and the upstream do.
 
-A probe that does not answer in time leaves its columns empty: a service too busy to be asked is a
-finding, and waiting for it would skew the others.
+A probe that does not answer in time leaves its columns empty: a service too busy to answer is a
+finding, and waiting for it would distort the other columns.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Sample = dict[str, float | str | None]
 
 
 class Sampler:
-    """Runs beside the load on the generator's CPUs. ``samples`` may be read at any time."""
+    """Runs during the load on the load generator's CPUs. ``samples`` may be read at any time."""
 
     def __init__(self, stack: Stack, generator_url: str, phase: Callable[[], str]) -> None:
         self._stack = stack
@@ -70,7 +70,7 @@ class Sampler:
         for name, future in asked.items():
             try:
                 answers[name] = future.result(timeout=_TIMEOUT_S)
-            except Exception:  # whatever a busy or dying service answers: the column stays empty
+            except Exception:  # whatever goes wrong with a busy or dying service, the column stays empty
                 answers[name] = None
         return Reading(at=at, usage=usage, **answers)
 
@@ -80,7 +80,7 @@ class Sampler:
 
 
 def sample_of(tick: Tick, at_s: float, phase: str) -> Sample:
-    """One value a column. ``at_s`` is seconds since the load began."""
+    """One value per column. ``at_s`` is seconds since the load began."""
     return {"at_s": at_s, "phase": phase, **{name: column.read(tick) for name, column in COLUMNS.items()}}
 
 
@@ -98,7 +98,7 @@ def write_samples(path: Path, samples: list[Sample]) -> None:
 
 
 def medians(samples: list[Sample], phase: str = "measure") -> dict[str, float | None]:
-    """{column: median over the phase}; None where no sample has a value."""
+    """{column: median over the phase}; None if no sample has a value."""
     summary: dict[str, float | None] = {}
     for column in COLUMNS:
         values = [

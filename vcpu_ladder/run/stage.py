@@ -30,7 +30,7 @@ from vcpu_ladder.run.prove import discover_workers, one_worker, prove, unproven_
 from vcpu_ladder.run.recording import Job, Run, begin, finish
 from vcpu_ladder.run.validity import STILL_BUSY
 
-# A service with a backlog of blocking requests answers only when it is through.
+# A service with a backlog of blocking requests answers only after working through it.
 _AFTER_LOAD_DEADLINE_S = 45.0
 _ANSWER_S = 5.0
 
@@ -38,8 +38,8 @@ _ANSWER_S = 5.0
 def run_stage(job: Job, environment: Environment, listener: Listener) -> RunRecord:
     """Run the stage once and write its record, whatever happens.
 
-    A service that does not start is a failed run, so that a climb goes on; one that the user ended is
-    recorded as interrupted, and the caller ends the climb. Raises EnvironmentNotReady where it could not
+    A service that does not start is a failed run, and the climb goes on; a run that the user ended is
+    recorded as interrupted, and the caller ends the climb. Raises EnvironmentNotReady when the run could not
     begin.
     """
     environment.check_ready()
@@ -69,7 +69,7 @@ def run_stage(job: Job, environment: Environment, listener: Listener) -> RunReco
 
 def _seven_steps(run: Run) -> None:
     stage = run.job.stage
-    with run.step("restore and start"):  # the first step, nothing of ours running, was check_ready
+    with run.step("restore and start"):  # step 1, nothing of ours running, was check_ready
         try:
             stack = run.environment.up(stage, run.run_id, run.folder / "logs", run.tell)
         except OSError as error:
@@ -100,8 +100,8 @@ def _prove(run: Run, stack: Stack) -> None:
 
 @dataclass(frozen=True)
 class _Before:
-    """What the load starts from: the requests each worker has begun, a worker's ``/effective``, and what the
-    load's script must know of the answers.
+    """The state before the load: the requests each worker has begun, a worker's ``/effective``, and what the
+    load's script must know about the answers.
     """
 
     requests: Mapping[int, float]
@@ -110,7 +110,7 @@ class _Before:
 
 
 def _check(run: Run, stack: Stack) -> _Before:
-    """Correctness; then the upstream's counters from zero, and the service's as they are."""
+    """Check correctness; then reset the upstream's counters and note the service's."""
     pids = [worker["pid"] for worker in run.workers]
     try:
         body, counters = check_correctness(
@@ -150,11 +150,11 @@ def _look_back(run: Run, stack: Stack, before: _Before) -> None:
         run.budget = spent([before.worker], [one_worker(stack.service_url)])
         _prove_again(run, stack, max(_ANSWER_S, ends - time.monotonic()))
     except (EnvironmentNotReady, NotSettled, httpx.HTTPError) as error:
-        # A stage that fails by blocking its loops leaves them busy for longer than anybody waits.
+        # A stage that fails by blocking its event loops leaves them busy for longer than we wait.
         busy = run.job.stage.failures_count
         run.proofs_after = STILL_BUSY if busy else f"after the load: {error or type(error).__name__}"
         kept = [worker["pid"] for worker in run.workers if worker["pid"] in alive]
-        # One that gunicorn started for one it ended is as busy, and cannot say who it is.
+        # A replacement worker that gunicorn started is just as busy, and cannot report its pid.
         run.pids_after = [*kept, *sorted(alive - run.processes)]
 
 
@@ -171,10 +171,10 @@ def _prove_again(run: Run, stack: Stack, deadline_s: float) -> None:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """A second Ctrl-C must not leave processes behind: ending them takes a few seconds at most."""
+    """Ignore a second Ctrl-C, which would leave processes behind: ending them takes a few seconds at most."""
     try:
         before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: signals do not come here
+    except ValueError:  # not the main thread, which alone receives signals
         before = {}
     try:
         yield

@@ -1,7 +1,7 @@
 """Whether a run may be ranked: one registry of checks over what was measured.
 
-Each check judges the measurement, never its speed. ``invalid`` bars the record; ``warning`` is printed
-beside its row. Every text comes with its figures, every failure with a remedy.
+Each check judges the measurement, never its speed. ``invalid`` bars the record from ranking; ``warning`` is
+printed below the table. Every text includes its figures, every failure a remedy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_TIMER_ERROR_MS = 50.0
 MIN_COMPLETED = 100
 MAX_DRIFT = 0.25
 MIN_WORKER_SHARE = 0.5
-STILL_BUSY = "the service was still busy with what the load left behind: its knobs were not read again"
+STILL_BUSY = "the service was still busy with requests the load left behind: its knobs were not read again"
 _KEPT_BY_THE_SHOP = 5
 
 
@@ -44,7 +44,7 @@ def _errors(run: Evidence) -> tuple[bool, str]:
     text = f"{run.figures.failed} of {run.figures.failed + run.figures.completed} requests failed"
     causes = ", ".join(f"{cause.replace('_', ' ')} {count}" for cause, count in run.service_errors.items())
     text += f" ({kinds})" if kinds else ""
-    text += f"; since its start the service refused for {causes}" if causes else ""
+    text += f"; refused by the service since its start: {causes}" if causes else ""
     if run.stage.failures_count:
         return True, f"{text}; the stage counts failures as part of its result"
     return run.figures.error_ratio <= MAX_ERROR_RATIO, text
@@ -59,22 +59,22 @@ def _connections(run: Evidence) -> tuple[bool, str]:
         if sample["phase"] == "measure" and (value := sample.get("database_connections")) is not None
     ]
     if not seen:
-        return False, "the database server never told of its connections"
+        return False, "the database server never reported its connections"
     capacity = run.median("pool_capacity")
     if capacity and run.stage.knobs["endpoint"] != SHOP:
-        # Beside a study's pool each worker keeps the connections by which the shop's was proven: the
-        # proofs are asked for in bursts, and SQLAlchemy's pool keeps five.
+        # In addition to a study's pool, each worker keeps the shop's connections that the proofs opened:
+        # proofs are requested in bursts, and SQLAlchemy's pool keeps five connections.
         capacity += _KEPT_BY_THE_SHOP * int(run.stage.knobs["workers"])
     text = f"the server saw at most {max(seen)} connections"
     if not capacity:
-        return True, f"{text}, and there is no pool to bound them"
+        return True, f"{text}, and no pool limits them"
     return max(seen) <= capacity, f"{text} of the {capacity:.0f} that the pools may open"
 
 
 def _at_most(
     column: str, bound: float, what: str, unknown_is_fine: bool = False
 ) -> Callable[[Evidence], tuple[bool, str]]:
-    """A share that may be at most ``bound``. Unknown passes only where a platform may not tell."""
+    """A share of at most ``bound``. An unknown value passes only where platforms may not report it."""
 
     def judge(run: Evidence) -> tuple[bool, str]:
         value = run.median(column)
@@ -91,7 +91,7 @@ def _timer(run: Evidence) -> tuple[bool, str]:
         return True, "the endpoint does not call the upstream"
     error = run.median("mock_timer_error_p99_ms")
     if error is None:
-        return False, "the upstream never told how late its timers are"
+        return False, "the upstream never reported how late its timers are"
     return error <= MAX_TIMER_ERROR_MS, f"upstream timers late by {error:.1f} ms at P99"
 
 
@@ -107,7 +107,7 @@ def _steady(run: Evidence) -> tuple[bool, str]:
     if half < 3:
         return True, "too few samples to tell"
     first, second = sum(rates[:half]) / half, sum(rates[-half:]) / half
-    # Half a window of few requests differs by chance: allow two Poisson standard errors beside the bound.
+    # With few requests the halves differ by chance: allow two Poisson standard errors on top of the bound.
     total = (first + second) * half
     noise = 2 * (4 / total) ** 0.5 if total else 1.0
     drift = abs(second - first) / max(first, second, 1e-9)
@@ -116,7 +116,7 @@ def _steady(run: Evidence) -> tuple[bool, str]:
 
 def _workers_kept(run: Evidence) -> tuple[bool, str]:
     text = f"worker pids {list(run.workers_before)} before, {list(run.workers_after)} after"
-    # gunicorn ends a worker whose event loop a published endpoint blocks for 30 s: that is such a failure.
+    # gunicorn ends a worker whose event loop a published endpoint blocks for 30 s: such a failure counts too.
     if run.stage.failures_count and len(run.workers_before) == len(run.workers_after):
         return True, f"{text}; the stage counts failures as part of its result"
     return list(run.workers_before) == list(run.workers_after), text
@@ -137,9 +137,9 @@ def _requests_counted(run: Evidence) -> tuple[bool, str]:
     if not run.worker_requests:
         return True, "the workers did not say how many requests they began"
     if list(run.workers_before) != list(run.workers_after):
-        return True, "a worker was replaced, and its count is gone with it"
+        return True, "a worker was replaced, and its count is lost"
     began = sum(run.worker_requests)
-    # A request that k6 gave up may have reached a worker or not; one that was answered has.
+    # A request that k6 gave up on may or may not have reached a worker; an answered one has.
     answered = figures.finished - (figures.unanswered or 0)
     text = (
         f"the workers began {began:.0f} requests; k6 started {figures.started}, and {answered} were answered"
@@ -150,13 +150,13 @@ def _requests_counted(run: Evidence) -> tuple[bool, str]:
 def _memory(run: Evidence) -> tuple[bool, str]:
     kills = run.budget.get("oom_kills")
     if kills is None:
-        return True, "no memory limit that the kernel tells of"
+        return True, "the kernel reports no memory limit"
     limit = run.budget["memory_limit_bytes"]
     return kills == 0, f"{kills} processes killed at the memory limit of {limit or 0:,} bytes"
 
 
 def _database_stayed(run: Evidence) -> tuple[bool, str]:
-    # A pool may wait such a thing out without one failed request: the throughput is then of another question.
+    # A pool may ride out a crash without one failed request, but the throughput then measures something else.
     seen = [
         int(value) for sample in run.samples if (value := sample.get("database_interruptions")) is not None
     ]
@@ -179,13 +179,13 @@ CHECKS: tuple[Check, ...] = (
         "dropped",
         "invalid",
         lambda run: (run.figures.dropped == 0, f"{run.figures.dropped} requests could not be started"),
-        "raise load.max_users, or lower the rate: the offered load was not offered",
+        "raise load.max_users, or lower the rate: k6 could not offer the full load",
     ),
     Check(
         "requests counted",
         "invalid",
         _requests_counted,
-        "end whatever else calls the service; if nothing does, a counter is wrong: that is a bug",
+        "stop whatever else calls the service; if nothing does, a counter is wrong, which is a bug",
     ),
     Check(
         "generator",
@@ -197,13 +197,13 @@ CHECKS: tuple[Check, ...] = (
         "samples",
         "invalid",
         _sampled,
-        "measure for some seconds at least: MEASURE=30s",
+        "measure for at least several seconds: MEASURE=30s",
     ),
     Check(
         "other CPUs",
         "invalid",
         _at_most("others_busy_ratio", MAX_OTHER_CPUS, "beside the service the CPUs were busy", True),
-        "end other programs or give the load more CPUs: k6 and the upstream had none left",
+        "end other programs or give the load more CPUs: none was left for k6 and the upstream",
     ),
     Check(
         "CPU taken away",

@@ -1,1 +1,1 @@
-"""From records to rows to tables. Reads files only, so a report works on any machine."""
+"""From records to rows to tables. Only reads files, so a report works on any machine."""

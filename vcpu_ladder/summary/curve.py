@@ -1,6 +1,6 @@
-"""Curves: throughput as a function of one numeric knob, from rows. Reads nothing but rows.
+"""Curves: throughput as a function of one numeric knob, computed from rows alone.
 
-Which value is enough, and where does more stop to pay? Both answers are computed, never read off by eye;
+Which value is enough, and where does more stop paying off? Both answers are computed, never judged by eye;
 docs/methodology.md says how.
 """
 
@@ -20,7 +20,7 @@ _MIN_POINTS = 3
 
 @dataclass(frozen=True)
 class Point:
-    """One stage of a curve. ``to_best`` is its throughput over the best point's; None for the best itself."""
+    """One stage of a curve. ``to_best`` is its throughput relative to the best point's; None for the best."""
 
     value: int
     row: Row
@@ -29,7 +29,7 @@ class Point:
 
     @property
     def within_noise(self) -> bool:
-        """Whether this is the best point, or its interval against the best includes 1 or lies above it."""
+        """Whether this is the best point, or its ratio's interval includes 1 or lies above it."""
         if self.to_best is None:
             return True
         return self.to_best.verdict in ("no detectable change", "faster")
@@ -37,7 +37,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """``points`` by rising value. ``missing`` are stages of the curve without a valid run."""
+    """``points`` by increasing value. ``missing`` are the curve's stages without a valid run."""
 
     name: str
     knob: str
@@ -51,7 +51,7 @@ class Curve:
 
     @property
     def smallest_enough(self) -> Point | None:
-        """The smallest value within noise of the best; None while a point has no interval."""
+        """The smallest value within noise of the best; None while any point lacks an interval."""
         if any(point.to_best and point.to_best.low is None for point in self.points):
             return None
         return next(point for point in self.points if point.within_noise)
@@ -60,7 +60,7 @@ class Curve:
     def bend(self) -> Point | None:
         """The inner point at which the elasticity, d log(throughput) / d log(value), falls most.
 
-        None where it falls nowhere. A value of 0 has no logarithm and is left out.
+        None if it never falls. A value of 0 has no logarithm and is left out.
         """
         points = [point for point in self.points if point.value > 0]
         slopes = [
@@ -73,7 +73,7 @@ class Curve:
 
 
 def curves(rows: Sequence[Row]) -> list[Curve]:
-    """Every curve of which the rows of one key and rate hold at least three valid points, in their order."""
+    """Every curve with at least three valid points in the rows of one key and rate, in the rows' order."""
     found = []
     for key, rate_rps in dict.fromkeys((row.key, row.rate_rps) for row in rows):
         mine = [row for row in rows if (row.key, row.rate_rps) == (key, rate_rps)]
@@ -90,7 +90,7 @@ def _curve(name: str, knob: str, key: ComparisonKey, members: Sequence[Row]) -> 
         (int(row.knobs[knob]), row, row.rps) for row in members if row.rps and min(row.blocks.values()) > 0
     ]
     if len({value for value, _, _ in valid}) < max(_MIN_POINTS, len(valid)):
-        return None  # too few points, or two stages at one value: no function of it
+        return None  # too few points, or two stages with the same value, which is not a function
     _, best, _ = max(valid, key=lambda item: item[2])
     points = [
         Point(value, row, rps, None if row is best else ratio(row.blocks, best.blocks))

@@ -1,6 +1,6 @@
-"""Merge records into rows: one row a stage, offered rate, environment, host, load and workload source.
+"""Merge records into rows: one row per stage, offered rate and comparison key.
 
-Only records that share all of these are pooled; rows are compared at the same rate of the same key. The
+Only records that share all of these are pooled; rows are compared only at the same rate and key. The
 result does not depend on the order of the records.
 """
 
@@ -23,9 +23,9 @@ _Groups = dict[tuple[str, str, float | None], list[RunRecord]]
 class Row:
     """One line of the table. ``rps`` is the median over ``n`` valid runs, with its lowest and highest;
     ``all_responses_rps`` counts failed requests too, ``failures`` is {kind: how many} over those runs;
-    percentiles are medians over runs of the per-run percentile, None where the runs are too short for it.
-    Ratio, interval and verdict are against the parent's runs of the same key; ``pairs`` of them share
-    a block. ``blocks`` is {(climb, repeat): RPS} of the valid runs; ``curves`` {curve: its knob}.
+    percentiles are medians over runs of the per-run percentile, None if the runs have too few samples for it.
+    Ratio, interval and verdict are relative to the parent's runs with the same key; ``pairs`` is how many of
+    them share a block. ``blocks`` is {(climb, repeat): RPS} of the valid runs; ``curves`` {curve: its knob}.
     ``rate_rps`` is the rate offered by an open load, None in the closed model.
     """
 
@@ -76,7 +76,7 @@ class Row:
         return self.stage if self.rate_rps is None else f"{self.stage} at {self.rate_rps:g}/s"
 
     def comparable_with(self, other: Row) -> bool:
-        """Whether a ratio of the two means anything: one key, one offered rate."""
+        """Whether a ratio of the two is meaningful: same key, same offered rate."""
         return (self.key, self.rate_rps) == (other.key, other.rate_rps)
 
     @property
@@ -102,7 +102,7 @@ def merge(records: Iterable[RunRecord]) -> list[Row]:
         reverse=True,
     )
     for key, groups in newest_first:
-        # A stage edited in its ladder file has a new fingerprint: its newest form is the stage now.
+        # A stage edited in its ladder file gets a new fingerprint: its newest version is the stage now.
         by_age = sorted(groups.values(), key=lambda group: group[-1].started_at)
         current = {(group[-1].stage, group[-1].rate_rps): group for group in by_age}
         rows += [_row(key, group, groups) for group in sorted(current.values(), key=_place)]
@@ -185,10 +185,10 @@ def _failures(figures: Sequence[Figures]) -> dict[str, int]:
 
 
 def _parent(record: RunRecord, groups: _Groups) -> Sequence[RunRecord]:
-    """Runs of the parent as it was when the stage was resolved from it, at the same offered rate: exactly the
+    """Runs of the parent as it was when the stage was derived from it, at the same offered rate: only the
     changed knob differs.
 
-    A ladder file may have been edited between the two; a ratio over two changes must not be shown as one.
+    A ladder file may have been edited in between; a ratio over two changes must not be shown as one.
     """
     if record.parent is None or record.change is None:
         return []
@@ -212,14 +212,14 @@ def _root(record: RunRecord, groups: _Groups) -> Sequence[RunRecord]:
     seen: set[str] = set()
     while runs and runs[-1].parent is not None:
         if runs[-1].stage in seen:
-            return []  # no ladder file leads round, but a record may have been written by hand
+            return []  # no ladder file has a cycle, but a record may have been edited
         seen.add(runs[-1].stage)
         runs = _parent(runs[-1], groups)
     return runs
 
 
 def _limit(runs: Sequence[RunRecord]) -> tuple[LimitResult | None, float | None]:
-    """The limit that most runs met, as its last run shows it, and the median of its ceilings."""
+    """The limit that most runs hit, with the last such run's evidence, and the median of its ceilings."""
     found = [run.limit for run in runs if run.limit is not None]
     if not found:
         return None, None
@@ -229,7 +229,7 @@ def _limit(runs: Sequence[RunRecord]) -> tuple[LimitResult | None, float | None]
 
 
 def blocks(runs: Sequence[RunRecord]) -> dict[tuple[str, int], float]:
-    """{(climb, repeat): RPS} of the valid runs: what ``stats.ratio`` pairs by."""
+    """{(climb, repeat): RPS} of the valid runs: what ``verdict.ratio`` pairs by."""
     return {(run.climb_id, run.repeat): run.figures.rps for run in runs if run.valid and run.figures}
 
 
@@ -239,12 +239,12 @@ def _percentile(runs: Sequence[RunRecord], percentile: int) -> float | None:
         for run in runs
         if run.figures and run.figures.latency and enough_for(percentile, run.figures.latency.n)
     ]
-    # Of all runs or none: the longer runs alone would be a biased choice.
+    # From all runs or none: using only the longer runs would be a biased choice.
     return _median(values) if len(values) == len(runs) else None
 
 
 def _sampled(runs: Sequence[RunRecord], column: str) -> float | None:
-    """Median over runs of what each run's samples showed."""
+    """Median over runs of each run's median over its samples."""
     return _median([value for run in runs if (value := run.samples.get(column)) is not None])
 
 
@@ -253,7 +253,7 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def _notes(runs: Sequence[RunRecord]) -> tuple[str, ...]:
-    """What runs do not count for, then the warnings."""
+    """Why runs do not count, then the warnings."""
     reasons: Counter[str] = Counter()
     warnings: Counter[str] = Counter()
     for run in runs:

@@ -1,7 +1,7 @@
 """Ratios and their intervals: over runs, never over requests, and on the log scale.
 
-Interval: Student's t on log ratios. Percentile bootstrap over three to five runs covers far less than
-it says (docs/decisions/0003-t-interval-on-log-ratios.md; a test simulates both).
+Interval: Student's t on log ratios. A percentile bootstrap over three to five runs covers far less than its
+nominal level (docs/decisions/0003-t-interval-on-log-ratios.md; a test simulates both).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Verdict = Literal["faster", "slower", "no detectable change", "one run: no inter
 
 _WIDEST = 700.0
 
-# A percentile needs this many samples beyond it before it is printed.
+# A percentile is printed only if at least this many samples lie beyond it.
 MIN_BEYOND = 10
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Geometric mean ratio, its 95 % interval (None without enough runs), and how it was formed."""
+    """Geometric mean ratio, its 95 % interval (None without enough runs), and how it was computed."""
 
     value: float
     low: float | None
@@ -42,7 +42,7 @@ class Ratio:
 
 
 def ratio(ours: Mapping[Any, float], parents: Mapping[Any, float]) -> Ratio | None:
-    """Throughput over the parent's; both {block: rps}, a block being one repeat of one climb.
+    """Throughput relative to the parent's; both are {block: rps}, a block being one repeat of one climb.
 
     Blocks run by both are paired, because they shared the machine's state and the request sequence;
     otherwise the two groups are compared by Welch's method. None when either is empty or not positive.
@@ -78,15 +78,15 @@ def _of_logs(centre: float, half: float, paired: bool) -> Ratio:
 
 
 def _exp(value: float) -> float:
-    # Two wild runs make an interval wider than floats are: it is told as wide, not as an error.
+    # Two very different runs can give an interval wider than a float's range: that is wide, not an error.
     return math.exp(min(max(value, -_WIDEST), _WIDEST))
 
 
 def _t(freedom: float) -> float:
-    # Student's t quantile; scipy.stats has it too, and takes half a second to import.
+    # Student's t quantile; scipy.stats has it too, but takes half a second to import.
     return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
 def enough_for(percentile: float, samples: int) -> bool:
-    """Whether that many samples say anything about a percentile (0 to 100)."""
+    """Whether that many samples support a percentile (0 to 100)."""
     return samples * (1 - percentile / 100) >= MIN_BEYOND

@@ -1,4 +1,4 @@
-"""Awaiting access: bare asyncpg with its own pool. It has no blocking twin."""
+"""Awaiting access: plain asyncpg with its own pool. It has no blocking twin."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AsyncpgStatements:
         return rows[0] if rows else None
 
     async def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """One statement, executed once a row."""
+        """One statement, executed once per row."""
         self._meter.statements += 1
         text, names = numbered(sql)
         await self._connection.executemany(text, [tuple(row[name] for name in names) for row in rows])
@@ -54,7 +54,7 @@ class AsyncpgUnit:
 
     @asynccontextmanager
     async def statements(self, *, write: bool = False) -> AsyncIterator[AsyncpgStatements]:
-        """A group of statements; a transaction if it writes. asyncpg reads without one, as it is used."""
+        """A group of statements; a transaction if it writes. Reads have none, as is usual with asyncpg."""
         async with AsyncExitStack() as stack:
             connection: Any = self._shared or await stack.enter_async_context(self._database.lease())
             if write:
@@ -62,7 +62,7 @@ class AsyncpgUnit:
             yield AsyncpgStatements(connection, self._database.meter)
 
     def holds_connection(self) -> bool:
-        """Whether this unit keeps a connection now, between groups: the proof of ``hold``."""
+        """Whether this unit holds a connection now, between groups: the proof of ``hold``."""
         return self._shared is not None and not self._shared.is_closed()
 
 
@@ -90,7 +90,7 @@ class AsyncpgDatabase:
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Any]:
-        """A connection of the pool; the wait for one is counted. Raises TimeoutError when none gets free."""
+        """A connection from the pool; the wait for one is counted. Raises TimeoutError if none gets free."""
         async with AsyncExitStack() as stack:
             self.meter.pool_waiting += 1
             try:
@@ -110,5 +110,5 @@ class AsyncpgDatabase:
         )
 
     async def close(self) -> None:
-        # A pool closed politely waits for its connections; the run is over.
+        # A graceful close would wait for the connections in use, but the run is over.
         self.pool.terminate()

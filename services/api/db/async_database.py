@@ -43,7 +43,7 @@ class AsyncStatements:
         return prepares(await self._session.connection())
 
     async def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """One statement, executed once a row."""
+        """One statement, executed once per row."""
         self._meter.statements += 1
         await self._session.execute(clause(sql), rows)
 
@@ -69,7 +69,7 @@ class AsyncUnit:
                 await session.commit()
 
     def holds_connection(self) -> bool:
-        """Whether this unit keeps a connection now, between groups: the proof of ``hold``."""
+        """Whether this unit holds a connection now, between groups: the proof of ``hold``."""
         return self._shared is not None and self._shared.in_transaction()
 
 
@@ -91,7 +91,7 @@ class AsyncDatabase:
             yield AsyncUnit(self, session)
 
     async def connected(self, session: AsyncSession) -> AsyncStatements:
-        """Have the session take its connection now, so that the wait for one can be counted."""
+        """Make the session take its connection now, so that the wait for one can be counted."""
         self._meter.pool_waiting += 1
         try:
             await session.connection()
@@ -100,7 +100,7 @@ class AsyncDatabase:
         return AsyncStatements(session, self._meter)
 
     async def open(self) -> None:
-        """Nothing: SQLAlchemy connects when it must."""
+        """Does nothing: SQLAlchemy connects on demand."""
 
     def pool_state(self) -> PoolState:
         return pool_state(self.sync_engine)

@@ -1,4 +1,4 @@
-"""Awaiting access: bare psycopg with psycopg_pool. Twin of ``sync_psycopg``."""
+"""Awaiting access: plain psycopg with psycopg_pool. Twin of ``sync_psycopg``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class AsyncPsycopgStatements:
         return self._connection.prepare_threshold is not None
 
     async def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """One statement, executed once a row."""
+        """One statement, executed once per row."""
         self._meter.statements += 1
         async with self._connection.cursor() as cursor:
             await cursor.executemany(pyformat(sql), rows)
@@ -67,7 +67,7 @@ class AsyncPsycopgUnit:
             yield AsyncPsycopgStatements(connection, self._database.meter)
 
     def holds_connection(self) -> bool:
-        """Whether this unit keeps a connection now, between groups: the proof of ``hold``."""
+        """Whether this unit holds a connection now, between groups: the proof of ``hold``."""
         return self._shared is not None and not self._shared.closed
 
 
@@ -102,7 +102,7 @@ class AsyncPsycopgDatabase:
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[AsyncConnection[DictRow]]:
-        """A connection of the pool, in a transaction that ends with it; the wait for one is counted.
+        """A connection from the pool, in a transaction that ends with it; the wait for one is counted.
 
         Raises PoolTimeout when none becomes free in time.
         """

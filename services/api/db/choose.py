@@ -1,4 +1,4 @@
-"""Which sibling a worker uses, by the ``driver`` knob."""
+"""Which implementation a worker uses, by the ``driver`` knob."""
 
 from __future__ import annotations
 

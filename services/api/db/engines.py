@@ -17,12 +17,12 @@ from services.contract.sqlite_profiles import SQLITE_PROFILES
 
 @cache
 def clause(sql: str) -> TextClause:
-    """The statement as SQLAlchemy wants it, parsed once and not at each request."""
+    """The statement as SQLAlchemy wants it, parsed once and not for each request."""
     return text(sql)
 
 
 def engine_url(settings: Settings, sqlite_driver: str) -> URL:
-    """Where the engine connects to, and with which driver."""
+    """Where the engine connects, and with which driver."""
     if settings.word("database") == "sqlite":
         return URL.create(f"sqlite+{sqlite_driver}", database=str(settings.sqlite_path))
     driver = "asyncpg" if settings.word("driver") == "sqlalchemy-asyncpg" else "psycopg"
@@ -36,7 +36,7 @@ def engine_arguments(settings: Settings) -> dict[str, Any]:
         return arguments
     if settings.word("driver") == "sqlalchemy-asyncpg":
         size = statement_cache_size(settings)
-        # SQLAlchemy keeps a cache of prepared statements of its own above asyncpg's.
+        # SQLAlchemy has its own cache of prepared statements on top of asyncpg's.
         connect: dict[str, Any] = {"statement_cache_size": size, "prepared_statement_cache_size": size}
         connect["server_settings"] = {"application_name": settings.application_name}
     else:
@@ -62,7 +62,7 @@ def pool_state(engine: Engine) -> PoolState:
 
 
 def prepares(connection: Connection | AsyncConnection) -> bool | None:
-    """Whether the driver below a connection prepares statements; None for SQLite."""
+    """Whether the driver under a connection prepares statements; None for SQLite."""
     plain = connection if isinstance(connection, Connection) else connection.sync_connection
     driver: Any = plain.connection.driver_connection if plain else None
     if hasattr(driver, "prepare_threshold"):
@@ -73,7 +73,7 @@ def prepares(connection: Connection | AsyncConnection) -> bool | None:
 
 
 def pool_arguments(settings: Settings) -> dict[str, Any]:
-    """``create_engine`` arguments for the pool knobs; none at all where the library shall choose."""
+    """``create_engine`` arguments for the pool knobs; none if the library is to choose."""
     match settings.word("pool"):
         case "null":
             return {"poolclass": NullPool}

@@ -1,4 +1,4 @@
-"""One text of SQL for every driver: ``:name`` parameters as each driver writes them."""
+"""One SQL text for every driver: ``:name`` parameters in each driver's own style."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def pyformat(sql: str) -> str:
 
 @cache
 def numbered(sql: str) -> tuple[str, tuple[str, ...]]:
-    """``:name`` as asyncpg's ``$1``, and the names in the order of their numbers."""
+    """``:name`` as asyncpg's ``$1``, and the names in numeric order."""
     names: list[str] = []
 
     def number(match: re.Match[str]) -> str:

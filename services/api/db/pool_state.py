@@ -1,4 +1,4 @@
-"""What a live pool says of itself, whichever library it is of."""
+"""What a live pool reports about itself, whichever library it comes from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PoolState:
-    """``size`` and ``overflow`` are None where the class has no such thing; ``checked_out`` counts
+    """``size`` and ``overflow`` are None if the pool's class has no such setting; ``checked_out`` counts
     connections in use. ``driver`` and ``database`` name what the pool really connects with and to.
     """
 
@@ -20,5 +20,5 @@ class PoolState:
 
     @property
     def capacity(self) -> int:
-        """Connections that can be out at once; 0 where there is no limit."""
+        """Connections that can be in use at once; 0 if there is no limit."""
         return (self.size or 0) + (self.overflow or 0)

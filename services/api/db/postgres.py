@@ -6,7 +6,7 @@ from typing import Any
 
 from services.api.settings import Settings
 
-# SQLAlchemy's pool waits 30 s by default and so does psycopg_pool; asyncpg would wait for ever.
+# SQLAlchemy's pool and psycopg_pool wait 30 s by default; asyncpg would wait forever.
 POOL_TIMEOUT_S = 30.0
 
 # The libraries' own defaults.
@@ -22,13 +22,13 @@ def prepare_threshold(settings: Settings) -> int | None:
 
 
 def statement_cache_size(settings: Settings) -> int:
-    """asyncpg prepares every statement and keeps this many; 0: none is kept."""
+    """asyncpg prepares every statement and keeps this many; 0 keeps none."""
     return _ASYNCPG_STATEMENT_CACHE if settings.word("prepared") == "on" else 0
 
 
 def psycopg_sizes(settings: Settings) -> dict[str, Any]:
-    """``min_size`` and ``max_size``. A pool grows from one connection to what the load asks for, as
-    SQLAlchemy's does from none; it has one bound, which is all that SQLAlchemy's may open.
+    """``min_size`` and ``max_size``. A pool grows on demand from one connection, as SQLAlchemy's does from
+    none; it has one bound, set to the most connections that SQLAlchemy's pool could open.
     """
     match settings.word("pool"):
         case "queue":

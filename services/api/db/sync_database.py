@@ -44,7 +44,7 @@ class SyncStatements:
         return prepares(self._session.connection())
 
     def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """One statement, executed once a row."""
+        """One statement, executed once per row."""
         self._meter.statements += 1
         self._session.execute(clause(sql), rows)
 
@@ -70,7 +70,7 @@ class SyncUnit:
                 session.commit()
 
     def holds_connection(self) -> bool:
-        """Whether this unit keeps a connection now, between groups: the proof of ``hold``."""
+        """Whether this unit holds a connection now, between groups: the proof of ``hold``."""
         return self._shared is not None and self._shared.in_transaction()
 
 
@@ -92,7 +92,7 @@ class SyncDatabase:
             yield SyncUnit(self, session)
 
     def connected(self, session: Session) -> SyncStatements:
-        """Have the session take its connection now, so that the wait for one can be counted."""
+        """Make the session take its connection now, so that the wait for one can be counted."""
         self._meter.pool_waiting += 1
         try:
             session.connection()
@@ -101,7 +101,7 @@ class SyncDatabase:
         return SyncStatements(session, self._meter)
 
     def open(self) -> None:
-        """Nothing: SQLAlchemy connects when it must."""
+        """Does nothing: SQLAlchemy connects on demand."""
 
     def pool_state(self) -> PoolState:
         return pool_state(self.sync_engine)

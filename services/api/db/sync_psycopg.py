@@ -1,4 +1,4 @@
-"""Blocking access: bare psycopg with psycopg_pool. Twin of ``async_psycopg``."""
+"""Blocking access: plain psycopg with psycopg_pool. Twin of ``async_psycopg``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SyncPsycopgStatements:
         return self._connection.prepare_threshold is not None
 
     def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """One statement, executed once a row."""
+        """One statement, executed once per row."""
         self._meter.statements += 1
         with self._connection.cursor() as cursor:
             cursor.executemany(pyformat(sql), rows)
@@ -67,7 +67,7 @@ class SyncPsycopgUnit:
             yield SyncPsycopgStatements(connection, self._database.meter)
 
     def holds_connection(self) -> bool:
-        """Whether this unit keeps a connection now, between groups: the proof of ``hold``."""
+        """Whether this unit holds a connection now, between groups: the proof of ``hold``."""
         return self._shared is not None and not self._shared.closed
 
 
@@ -102,7 +102,7 @@ class SyncPsycopgDatabase:
 
     @contextmanager
     def lease(self) -> Iterator[Connection[DictRow]]:
-        """A connection of the pool, in a transaction that ends with it; the wait for one is counted.
+        """A connection from the pool, in a transaction that ends with it; the wait for one is counted.
 
         Raises PoolTimeout when none becomes free in time.
         """

@@ -1,5 +1,5 @@
 """The six endpoints, written twice: ``sync_handlers`` and ``async_handlers`` are twins.
 
-They differ by ``async``, ``await`` and the awaiting database and client, and by nothing else; a test
+They differ only by ``async``, ``await`` and the awaiting database and client; a test
 compares their syntax trees. ``blocking`` runs the sync ones inside ``async def``.
 """

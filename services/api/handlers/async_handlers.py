@@ -1,4 +1,4 @@
-"""The six endpoints, awaiting every wait. Twin of ``sync_handlers``."""
+"""The six endpoints with every wait awaited. Twin of ``sync_handlers``."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ async def price_basket(db: AnyAsyncStatements, basket: Basket) -> list[dict[str,
 async def insert_order(
     db: AnyAsyncStatements, user_id: int, lines: list[dict[str, Any]], status: str
 ) -> Order:
-    """The order and its items: two statements, so that the database's write lock is held shortly."""
+    """The order and its items: two statements, so that the database's write lock is held only briefly."""
     order = await db.one(sql.INSERT_ORDER, {"user_id": user_id, "status": status})
     order_id = found(order, "order", 0)["id"]
     await db.many(sql.INSERT_ITEM, [{"order_id": order_id, **line} for line in lines])

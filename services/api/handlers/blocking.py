@@ -1,4 +1,4 @@
-"""The sync handlers inside ``async def``: every wait of one request blocks the worker's event loop."""
+"""The sync handlers inside ``async def``: every wait of a request blocks the worker's event loop."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """The request's session as a FastAPI dependency: ``hold = dependency`` and ``hold = login``.
 
-Blocking ones are plain generators, as everybody writes them: FastAPI runs them on the threads that ``def``
-handlers run on, and ends them from the event loop.
-- A handler that blocks the loop waiting for a connection keeps the others from giving theirs back.
-- A dependency that uses its session before the handler runs keeps a connection while it waits for the
-  handler's thread, and the threads may all be waiting for a connection.
+Blocking ones are plain generators, as is usual: FastAPI runs them on the threads that also run ``def``
+handlers, and closes them from the event loop.
+- A handler that blocks the loop while it waits for a connection keeps the others from returning theirs.
+- A dependency that uses its session before the handler runs holds a connection while the request waits for
+the handler's thread, and all threads may be waiting for a connection.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the handlers share: formatting, missing rows, and how a handler gets at its worker's objects."""
+"""What the handlers share: formatting, missing rows, and access to the worker's objects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.api.upstream.sync_upstream import SyncUpstream
 
 @dataclass(frozen=True)
 class SyncShop:
-    """``opened`` is the request's unit where a dependency opened it."""
+    """``opened`` is the request's unit if a dependency opened one."""
 
     database: AnySyncDatabase
     upstream: SyncUpstream
@@ -43,7 +43,7 @@ class AsyncShop:
 
 
 async def worker_shop(request: Request) -> Any:
-    # A coroutine, because FastAPI would run a plain function on a thread: a cost no stage asks about.
+    # A coroutine, because FastAPI would run a plain function on a thread: a cost that no stage is about.
     return request.app.state.shop
 
 
@@ -52,16 +52,16 @@ InAsyncShop = Annotated[AsyncShop, Depends(worker_shop)]
 
 
 def answer(body: BaseModel, status: int = 200) -> Response:
-    """The body as JSON, made here and not by FastAPI.
+    """The body as JSON, encoded here and not by FastAPI.
 
-    FastAPI serialises what a ``def`` handler returns on a second thread: a request would then queue for
-    a token twice, and with one token all of a closed load's answers come in one burst.
+    FastAPI serialises what a ``def`` handler returns on a second thread: a request would then queue for a
+    token twice, and with one token all answers of a closed load would come in one burst.
     """
     return Response(body.model_dump_json(), status, media_type="application/json")
 
 
 def money(amount: Any) -> str:
-    """Two decimal places, whatever number type the driver hands out."""
+    """Two decimal places, whatever number type the driver returns."""
     return f"{float(amount):.2f}"
 
 

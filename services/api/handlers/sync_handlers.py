@@ -1,4 +1,4 @@
-"""The six endpoints, blocking on every wait. Twin of ``async_handlers``."""
+"""The six endpoints with every wait blocking. Twin of ``async_handlers``."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def price_basket(db: AnySyncStatements, basket: Basket) -> list[dict[str, Any]]:
 
 
 def insert_order(db: AnySyncStatements, user_id: int, lines: list[dict[str, Any]], status: str) -> Order:
-    """The order and its items: two statements, so that the database's write lock is held shortly."""
+    """The order and its items: two statements, so that the database's write lock is held only briefly."""
     order = db.one(sql.INSERT_ORDER, {"user_id": user_id, "status": status})
     order_id = found(order, "order", 0)["id"]
     db.many(sql.INSERT_ITEM, [{"order_id": order_id, **line} for line in lines])

@@ -1,5 +1,5 @@
-"""The published studies' endpoints, on their published paths: one module a study, siblings.
+"""The published studies' endpoints, on their published paths: one module per study.
 
-``catalog`` says which paths there are and what is behind each; ``routers`` makes the study of a path.
-The handlers keep the studies' shape, so that the studies' own scripts run unchanged against them.
+``services.contract.endpoints`` lists the paths and what is behind each; ``routers`` makes the study of a
+path. The handlers keep the studies' form, so that the studies' own scripts run against them unchanged.
 """

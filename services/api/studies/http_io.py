@@ -1,7 +1,7 @@
 """The HTTP I/O study: a call to a service that waits a second, and a file, from ``def`` and ``async def``.
 
-The client is made for each request, as the study does, or once a worker (knob ``upstream_client``). A client
-made for each request loads the certificate store each time, although it never speaks TLS here.
+The client is made for each request, as in the study, or once per worker (knob ``upstream_client``). A client
+made for each request loads the certificate store each time, although it never uses TLS here.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from services.contract.endpoints import WAIT_MS
 
 
 class Calls:
-    """The upstream call by either client. Must be closed where the clients are reused."""
+    """The upstream call by either client. Must be closed if the clients are reused."""
 
     def __init__(self, settings: Settings, meter: Meter) -> None:
         self._meter = meter
         self._url = f"{settings.upstream_url}/?waitms={WAIT_MS}"
-        # trust_env would let a proxy of the machine's answer for the upstream.
+        # With trust_env, a proxy set on this machine could answer instead of the upstream.
         self._options: dict[str, Any] = {
             "timeout": httpx.Timeout(float(settings.number("upstream_timeout_s"))),
             "limits": HTTPX_LIMITS,
@@ -65,7 +65,7 @@ class Calls:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Counts the call, and says which way it failed."""
+        """Counts the call, and maps its failures to our errors."""
         self._meter.upstream_calls += 1
         self._meter.upstream_in_flight += 1
         try:
@@ -98,7 +98,7 @@ def make_study(settings: Settings, meter: Meter) -> Study:
     path = json_file.write(settings.sqlite_path.parent)
     router = APIRouter()
 
-    # The study's code and its text name each path differently: both are served.
+    # The study's code and its article name each path differently: both are served.
     @router.get("/http/sync")
     @router.get("/sync/http")
     def sync_http() -> Response:

@@ -1,4 +1,4 @@
-"""psycopg's two pools, used directly as the studies do, and what they say of themselves."""
+"""psycopg's two pools, used directly as in the studies, and what they report about themselves."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from services.api.db.pool_state import PoolState
 from services.api.meter import Meter
 from services.api.settings import Settings
 
-# The library's own default, written down: a request that waits longer for a connection fails.
+# The library's default, made explicit: a request that waits longer for a connection fails.
 POOL_TIMEOUT_S = 30.0
 
 
 class StudyPools:
-    """One blocking and one awaiting pool a worker, both of ``pool_size``, as the studies have them: the path
-    decides which of the two is used and grows from nothing to what the load asks for.
+    """One blocking and one awaiting pool per worker, both of ``pool_size``, as in the studies: the path
+    decides which of the two is used; that one grows from nothing to what the load needs.
     """
 
     def __init__(self, settings: Settings, meter: Meter) -> None:
@@ -45,7 +45,7 @@ class StudyPools:
             self.blocking.close()
 
     def proofs(self) -> dict[str, Any]:
-        """``pool_size`` as both live pools have it; a list of two where they differ."""
+        """``pool_size`` of both live pools; a list of two if they differ."""
         sizes = [self.blocking.max_size, self.awaiting.max_size]
         return {"pool_size": sizes[0] if sizes[0] == sizes[1] else sizes}
 

@@ -1,4 +1,4 @@
-"""The HTTP I/O study's logging middleware: a line a request with the threads alive and created so far."""
+"""The HTTP I/O study's logging middleware: a line per request, with the threads alive and created so far."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.api.threads import THREADS
 
 
 class RequestLog(BaseHTTPMiddleware):
-    """Of Starlette's costly kind, as in the study: what it costs is one of the study's stages."""
+    """Uses Starlette's costly BaseHTTPMiddleware, as in the study: its cost is the subject of some stages."""
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         response = await call_next(request)

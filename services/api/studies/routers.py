@@ -1,5 +1,5 @@
 """The table of studies: name to module. Only the study of the stage's endpoint is imported and made, so that
-the shop carries none of what the studies need (polars alone is tens of megabytes).
+the shop does not load what the studies need (polars alone is tens of megabytes).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STUDIES: dict[str, str] = {
 
 
 def study_of(settings: Settings, meter: Meter) -> Study | None:
-    """The study whose path the knob ``endpoint`` names; None on the shop."""
+    """The study whose path the knob ``endpoint`` names; None for the shop."""
     path = settings.word("endpoint")
     if path == SHOP:
         return None

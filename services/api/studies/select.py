@@ -1,6 +1,6 @@
 """The select study: one indexed SELECT, by a blocking or an awaiting psycopg pool.
 
-The study publishes the handlers, not the statement: here it is the user's orders, by their index.
+The study publishes the handlers, not the statement. Here it selects the user's orders, by an index.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The simulation study: two queries in parallel, two polars frames, then a recursive Fibonacci number.
 
-The study publishes the handlers and the schema, not the statements: here the first sums what the user bought
-by product, the second lists every item of every order of the user.
+The study publishes the handlers and the schema, not the statements. Here the first statement sums what the
+user bought, by product; the second lists every item of the user's orders.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def fibonacci(n: int) -> int:
 
 
 class Queries:
-    """Both queries by both pools: the blocking and the awaiting ones are twins."""
+    """Both queries on both pools: the blocking and the awaiting methods are twins."""
 
     def __init__(self, pools: StudyPools, meter: Meter) -> None:
         self.blocking = pools.blocking
@@ -77,7 +77,9 @@ class Queries:
 
 def _answer(products: pl.DataFrame, items: pl.DataFrame, fib: int) -> dict[str, Any]:
     return {
-        "total_qtd": int(items["quantity"].sum()) if len(items) else 0,  # no rows make a frame of no columns
+        "total_qtd": int(items["quantity"].sum())
+        if len(items)
+        else 0,  # without rows the frame has no columns
         "fib": fib,
         "products": products.to_dict(as_series=False),
         "all_user_orders": items.to_dict(as_series=False),
@@ -92,7 +94,7 @@ def make_study(settings: Settings, meter: Meter) -> Study:
 
     @router.get("/sync_simulation", response_model=None)
     def sync_simulation(user_id: int = SIMULATION_USER) -> dict[str, Any]:
-        # As in the study: an executor of its own for each request.
+        # As in the study: a new executor for each request.
         with ThreadPoolExecutor(max_workers=2) as executor:
             products = executor.submit(queries.frame, PRODUCTS_OF_USER, user_id)
             items = executor.submit(queries.frame, ITEMS_OF_USER, user_id)

@@ -1,6 +1,6 @@
 """The sleep study: a wait of ``ms`` milliseconds, awaited or blocking, behind ``def`` or ``async def``.
 
-Bodies go through FastAPI's own encoder, as in the study, and no response model is made of the annotation.
+Bodies go through FastAPI's own encoder, as in the study, and the annotation is not used as a response model.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def sync_endpoint_sync_processing(ms: int = 1000) -> dict[str, int]:
     return {"wait_ms": ms}
 
 
-# The study compares with this one and does not name its path: named as its siblings are.
+# The study compares with this endpoint without giving its path; it is named like the others.
 @router.get("/sync_endpoint_async_processing", response_model=None)
 def sync_endpoint_async_processing(ms: int = 1000) -> dict[str, int]:
     anyio.run(asyncio.sleep, ms / 1000)
@@ -47,7 +47,7 @@ def sync_endpoint_mix_processing(ms: int = 500) -> dict[str, int]:
 @router.get("/async_endpoint_mix_processing", response_model=None)
 async def async_endpoint_mix_processing(ms: int = 500) -> dict[str, int]:
     await asyncio.sleep(ms / 1000)
-    time.sleep(ms / 1000)  # on the event loop: what the study shows
+    time.sleep(ms / 1000)  # on the event loop, on purpose: this is what the study shows
     return {"wait_ms": ms}
 
 

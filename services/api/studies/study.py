@@ -1,4 +1,4 @@
-"""What a study's module hands to the service."""
+"""What a study's module provides to the service."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from services.api.db.pool_state import PoolState
 
 @dataclass(frozen=True)
 class Study:
-    """``running`` holds what the routes need open while the worker serves; ``proofs`` reads from its live
-    objects what the study's own knobs must show: {proof key: value}; ``middleware`` wraps the
-    whole application; ``pool_state`` is the one to watch under load, where the study has pools of its own.
+    """``running`` keeps open what the routes need while the worker serves; ``proofs`` reads the values of the
+    study's own knobs from its live objects: {proof key: value}; ``middleware`` wraps the whole application;
+    ``pool_state`` describes the pool to watch under load, if the study has its own pools.
     """
 
     router: APIRouter

@@ -1,4 +1,4 @@
-"""The tasks study: three tasks of one length, blocking in turn, awaited in turn, or gathered."""
+"""The tasks study: three tasks of equal length, blocking in turn, awaited in turn, or gathered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.contract.endpoints import TASKS
 
 
 class Tasks:
-    """The three tasks. Each takes ``length_s`` and gives a number; a dependent one adds what it was given."""
+    """The three tasks. Each takes ``length_s`` and returns a number; a dependent one adds its argument."""
 
     def __init__(self, length_ms: int) -> None:
         self.length_s = length_ms / 1000

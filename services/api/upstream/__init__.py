@@ -1,1 +1,1 @@
-"""Clients of the delayed upstream: siblings with one interface, blocking and awaiting."""
+"""Clients of the delayed upstream: alternatives with one interface, blocking and awaiting."""

@@ -11,7 +11,7 @@ from services.api.errors import UpstreamFailedError, UpstreamTimeoutError
 
 
 class Answer(BaseModel):
-    """``delay_ms`` is the delay the upstream meant; ``factor`` multiplies a price."""
+    """``delay_ms`` is the delay that the upstream intended; ``factor`` multiplies a price."""
 
     delay_ms: Annotated[float, Field(ge=0)]
     factor: Annotated[float, Field(ge=0.5, le=2)]
@@ -22,9 +22,9 @@ _MAX_BODY_BYTES = 64 * 1024
 
 
 class Body:
-    """Collects a body piece by piece, within a deadline and a size.
+    """Collects a body in chunks, within a deadline and a maximum size.
 
-    httpx times each wait for a piece: an upstream that sends a byte a minute would never time out.
+    httpx's timeout applies to each chunk: an upstream that sends a byte per minute would never time out.
     """
 
     def __init__(self, timeout_s: float) -> None:

@@ -1,4 +1,4 @@
-"""The awaiting client of the upstream by aiohttp: the alternative to ``async_upstream``."""
+"""The awaiting upstream client with aiohttp: the alternative to ``async_upstream``."""
 
 from __future__ import annotations
 

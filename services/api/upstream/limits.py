@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import httpx
 
-# httpx keeps 20 and opens at most 100 connections unless told otherwise: a ceiling of its own that
-# no stage asks about. aiohttp's 100 is lifted alike.
+# By default httpx keeps 20 and opens at most 100 connections: a ceiling that no stage is about.
+# aiohttp's default of 100 is lifted too.
 HTTPX_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)

@@ -1,1 +1,1 @@
-"""Containers of this machine's Docker engine, by compose.yaml."""
+"""Containers on this machine's Docker engine, as compose.yaml describes them."""

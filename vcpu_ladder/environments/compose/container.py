@@ -1,4 +1,4 @@
-"""One container of a project: started, watched, fed a file, listened to, removed; over the socket."""
+"""One container of a project: start, watch, copy a file in, read logs, remove; all over the socket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COPY_S = 600.0
 
 @dataclass(frozen=True)
 class End:
-    """How a container ended, in a few words. ``code`` is negative for the signal that ended it."""
+    """How a container ended, in a few words. ``code`` is negative if a signal ended it."""
 
     code: int
     how: str
@@ -35,7 +35,7 @@ class End:
 
 
 class Container:
-    """One container of the project, by id. Once started a thread waits for its end: asking costs nothing."""
+    """One container of the project, by id. A thread waits for its end, so that polling costs nothing."""
 
     def __init__(self, engine: Engine, ident: str, service: str) -> None:
         self.engine, self.id, self.service = engine, ident, service
@@ -43,7 +43,7 @@ class Container:
         self._ended = threading.Event()
 
     def start(self) -> None:
-        """Raises EnvironmentNotReady: port taken, no memory, whatever keeps it from starting."""
+        """Raises EnvironmentNotReady if it does not start: port taken, no memory, or any other cause."""
         answer = self.engine.call("POST", f"/containers/{self.id}/start")
         if answer.is_error:
             raise EnvironmentNotReady(f"{self.service} does not start: {words_of(answer)}")
@@ -66,7 +66,7 @@ class Container:
         return self._end if self._ended.is_set() else None
 
     def kill(self) -> None:
-        """End it now, and wait for that; nothing if it has ended."""
+        """End it now, and wait until it has ended; does nothing if it has ended already."""
         if self.end is None:
             self.engine.call("POST", f"/containers/{self.id}/kill")
             self._ended.wait(10)
@@ -81,13 +81,13 @@ class Container:
         return str(network["IPAddress"])
 
     def follow_stats(self) -> Iterator[str]:
-        """The engine's statistics of it, a JSON a second, until it ends. Raises httpx.HTTPError."""
+        """The engine's statistics for it, one JSON object a second, until it ends. Raises httpx.HTTPError."""
         path = f"/containers/{self.id}/stats"
         with self.engine.stream(path, stream="true") as answer:
             yield from answer.iter_lines()
 
     def put(self, source: Path, target: PurePosixPath, owner: int) -> None:
-        """Copy a file of this machine into it. Raises EnvironmentNotReady: the disk is full, for one."""
+        """Copy a file from this machine into it. Raises EnvironmentNotReady, for example on a full disk."""
         place = f"/containers/{self.id}/archive"
         self.engine.demand(
             "PUT",
@@ -104,7 +104,7 @@ class Container:
             )
 
     def logs(self, stream: str, tail: int | None = None) -> str:
-        """What it wrote to ``stdout`` or ``stderr``; empty when the engine no longer tells."""
+        """What it wrote to ``stdout`` or ``stderr``; empty when the engine no longer has it."""
         query = {stream: "true", "tail": "all" if tail is None else str(tail)}
         try:
             raw = self.engine.demand("GET", f"/containers/{self.id}/logs", params=query).content
@@ -113,19 +113,19 @@ class Container:
         return _without_headers(raw).decode(errors="replace")
 
     def remove(self) -> None:
-        """At once, with its anonymous volumes; nothing if it is gone."""
+        """Remove it at once, with its anonymous volumes; does nothing if it is gone."""
         self.engine.call("DELETE", f"/containers/{self.id}", params={"force": "true", "v": "true"})
 
 
 def containers(engine: Engine, project: str) -> list[Container]:
-    """Every container of the project, running or not, and of no other."""
+    """Every container of this project, running or not, and none of another project."""
     labels = json.dumps({"label": [f"{PROJECT}={project}"]})
     found = engine.get("/containers/json", all="true", filters=labels)
     return [Container(engine, one["Id"], one["Labels"].get(SERVICE, "?")) for one in found]
 
 
 def _tar(source: Path, name: str, owner: int) -> Iterator[bytes]:
-    """The file as a tar archive of one member, a piece at a time."""
+    """The file as a tar archive with one member, in chunks."""
     member = tarfile.TarInfo(name)
     member.size, member.mode, member.uid, member.gid = source.stat().st_size, 0o600, owner, owner
     yield member.tobuf(tarfile.GNU_FORMAT)

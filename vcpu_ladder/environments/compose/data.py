@@ -20,7 +20,7 @@ from vcpu_ladder.postgres.steps import OnProgress
 from vcpu_ladder.records.events import Preparing
 
 SQLITE = PurePosixPath("/data/shop.sqlite")
-# Of the user in the service's image.
+# The user and group id in the service's image.
 _OWNER = 10001
 UP_S = 300.0
 VOLUME = "postgres-data"
@@ -41,16 +41,16 @@ class ComposeServer:
         return found[0].logs("stderr", 8).strip() if found else ""
 
     def free_bytes(self) -> int | None:
-        return None  # the volume is the engine's
+        return None  # the volume belongs to the engine
 
 
 def start_postgres(project: Project, settings: Path = MEASURE) -> Container:
-    """The server with these settings, answering. Raises EnvironmentNotReady with its last words."""
+    """Start the server with these settings; returns when it answers. Raises EnvironmentNotReady."""
     there = project.has_volume(VOLUME)
     try:
         project.start("postgres", timeout_s=UP_S, given={"POSTGRES_SETTINGS": settings.name})
     except BaseException:
-        if not there:  # a cluster that was left half made would be taken for a whole one
+        if not there:  # a half-made cluster would be mistaken for a complete one
             project.remove("postgres")
             project.drop_volume(VOLUME)
         raise
@@ -59,14 +59,14 @@ def start_postgres(project: Project, settings: Path = MEASURE) -> Container:
 
 
 def stop_postgres(project: Project) -> None:
-    """Cleanly: the next start then has no log to replay."""
+    """Shut down cleanly, so that the next start has no log to replay."""
     project.compose("rm", "--stop", "--force", "postgres")
 
 
 def seed_postgres(
     project: Project, plan: SeedPlan, on_progress: OnProgress, anew: bool = False
 ) -> SeedReport:
-    """The plan's template in the project's volume, loaded under the load's settings where it is missing."""
+    """Make the plan's template in the project's volume if it is missing, under the settings for seeding."""
     server = ComposeServer(project)
     start_postgres(project)
     with session(server.url()) as control:
@@ -83,18 +83,18 @@ def seed_postgres(
 
 
 def prepare(stages: Iterable[ResolvedStage], project: Project, folder: Path, on_progress: OnProgress) -> None:
-    """What the stages' runs are restored from, where it is not there yet. Raises EnvironmentNotReady."""
+    """Make what the stages' data is restored from, if it is missing. Raises EnvironmentNotReady."""
     wanted = {(str(stage.knobs["database"]), stage.scale.factor): stage.scale for stage in stages}
     for (database, factor), scale in sorted(wanted.items(), key=lambda item: item[0]):
         if database == "sqlite":
-            on_progress(Preparing(step=f"SQLite file at scale {factor:g}, if it is not there"))
+            on_progress(Preparing(step=f"SQLite file at scale {factor:g}, if it is missing"))
             sqlite.template(folder / "sqlite", scale, DATA_SEED)
         else:
             seed_postgres(project, SeedPlan(factor, DATA_SEED), on_progress)
 
 
 def copy_sqlite(stage: ResolvedStage, folder: Path, api: Container) -> None:
-    """The stage's file into a service that is made but not started: nothing else is in its volume."""
+    """Copy the stage's file into a service that is created but not started; its volume is otherwise empty."""
     source = sqlite.template(folder / "sqlite", stage.scale, DATA_SEED)
     sqlite.check_rows(source, stage.scale)
     api.put(source, SQLITE, _OWNER)
@@ -102,7 +102,7 @@ def copy_sqlite(stage: ResolvedStage, folder: Path, api: Container) -> None:
 
 @contextmanager
 def live_data(stage: ResolvedStage, project: Project, tell: Callable[[str], None]) -> Iterator[LiveData]:
-    """The stage's data as seeded, and where the service finds it. Raises EnvironmentNotReady."""
+    """Restore the stage's data as seeded, and say where the service finds it. Raises EnvironmentNotReady."""
     if stage.knobs["database"] == "sqlite":
         yield LiveData({"API_SQLITE_PATH": str(SQLITE)}, {"database": "sqlite"})
         return

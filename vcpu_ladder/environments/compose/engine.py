@@ -1,7 +1,7 @@
-"""The Docker engine of this machine: found, asked over its socket, and driven through Compose.
+"""The Docker engine of this machine: found, queried over its socket, and driven through Compose.
 
-What only reads or touches one container goes over the socket, at a millisecond a call, because the
-runner asks while it measures; what needs compose.yaml goes through ``docker compose``.
+Calls that only read, or that touch one container, go over the socket at about a millisecond each, because
+the runner makes them while it measures; what needs compose.yaml goes through ``docker compose``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import httpx
 from vcpu_ladder import paths
 from vcpu_ladder.errors import EnvironmentNotReady
 
-# Of engine 20.10, whose answers this reads. A newer engine gives the same ones for as long as it speaks this
-# version; from then on its oldest is spoken.
+# The API version of engine 20.10, whose answers this code reads. A newer engine gives the same answers as
+# long as it supports this version; after that, the oldest version that it supports is used.
 _WRITTEN_FOR = "1.41"
 _CALL_S = 30.0
 _FIND_S = 20.0
@@ -50,7 +50,7 @@ class Engine:
         host = _output("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
         if not host.startswith("unix://"):
             raise EnvironmentNotReady(
-                f"docker is set to {host}: not a socket on this machine, where the load would have to go",
+                f"docker is set to {host}: not a socket on this machine, and the load must stay on it",
                 next_command="docker context use default; unset DOCKER_HOST",
             )
         _output("version", "--format", "{{.Server.Version}}")
@@ -63,7 +63,7 @@ class Engine:
 
     @cached_property
     def _client(self) -> httpx.Client:
-        """Of the API version that is spoken with this engine. Raises httpx.HTTPError, EnvironmentNotReady."""
+        """Speaks the API version to use with this engine. Raises httpx.HTTPError, EnvironmentNotReady."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         transport = httpx.HTTPTransport(uds=self.socket, limits=limits)
         client = httpx.Client(transport=transport, base_url="http://docker", timeout=_CALL_S)
@@ -75,7 +75,7 @@ class Engine:
     def call(
         self, method: str, path: str, *, timeout_s: float | None = _CALL_S, **request: Any
     ) -> httpx.Response:
-        """One call of the engine's API, whatever status comes.
+        """One call of the engine's API, returned whatever its status.
 
         Raises EnvironmentNotReady when the engine does not answer.
         """
@@ -87,7 +87,7 @@ class Engine:
             ) from None
 
     def demand(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """``call``, and EnvironmentNotReady with the engine's own words for any failure."""
+        """``call``, raising EnvironmentNotReady with the engine's message for any failure."""
         answer = self.call(method, path, **request)
         if answer.is_error:
             raise EnvironmentNotReady(f"the Docker engine refuses {method} {path}: {words_of(answer)}")
@@ -97,7 +97,7 @@ class Engine:
         return self.demand("GET", path, params=query).json()
 
     def stream(self, path: str, **query: Any) -> AbstractContextManager[httpx.Response]:
-        """An answer that goes on for as long as there is news. Raises httpx.HTTPError."""
+        """A streamed answer, open for as long as the engine sends. Raises httpx.HTTPError."""
         return self._client.stream("GET", path, params=query, timeout=None)
 
     @cached_property
@@ -111,8 +111,8 @@ class Engine:
         return platform.system() == "Linux" and self.info["KernelVersion"] == platform.release()
 
     def ask(self, image: str, project: str, *command: str) -> str:
-        """What a program of an image prints, without network, in a container that is gone after."""
-        # Compose labels the images it builds; without a label of its own this would pass for the service.
+        """What a program of an image prints, without network, in a container that is removed afterwards."""
+        # Compose labels the images it builds: without its own label this would pass for the service.
         labels = ["--label", f"{PROJECT}={project}", "--label", f"{SERVICE}=version"]
         guard = ["--rm", "--network", "none", *labels, "--entrypoint", command[0]]
         return _output("run", *guard, image, *command[1:])
@@ -124,13 +124,13 @@ class Engine:
     def identity(self, name: str) -> dict[str, str | None]:
         """For the record: ``{"name", "id", "digest"}``, the id on this engine and the digest in a registry.
 
-        None where the image is not here, or was never in a registry.
+        ``id`` is None if the image is not on this engine; ``digest`` also if it was never in a registry.
         """
         found = self.image(name) or {}
         return {"name": name, "id": found.get("Id"), "digest": digest_of(name, found.get("RepoDigests"))}
 
     def pull(self, name: str) -> None:
-        """Raises EnvironmentNotReady with the engine's words."""
+        """Raises EnvironmentNotReady with the engine's message."""
         _output("pull", "--quiet", name, timeout_s=BUILD_S)
 
     def compose(
@@ -143,7 +143,7 @@ class Engine:
     ) -> str:
         """``docker compose ARGUMENTS`` on the project; its standard output.
 
-        Raises EnvironmentNotReady with its last words, or when it takes too long.
+        Raises EnvironmentNotReady with its last output, or when it takes too long.
         """
         named = [word for file in files for word in ("--file", str(file))]
         command = ["compose", "--project-name", project, "--project-directory", str(paths.HOME), *named]
@@ -152,9 +152,9 @@ class Engine:
 
 
 def spoken(newest: str, oldest: str | None) -> str:
-    """The API version to speak with an engine that speaks ``oldest`` to ``newest``.
+    """The API version to use with an engine that supports ``oldest`` to ``newest``.
 
-    Raises EnvironmentNotReady where the engine is older than what this was written for.
+    Raises EnvironmentNotReady if the engine is older than the version that this code was written for.
     """
 
     def order(version: str) -> list[int]:
@@ -185,7 +185,7 @@ def words_of(answer: httpx.Response) -> str:
 
 
 def _plain(arguments: Sequence[str]) -> str:
-    """A command as an error names it: without options and formats."""
+    """A command as errors name it: without options and formats."""
     return " ".join(word for word in arguments if word[:1] not in ("/", "-", "{", "*"))
 
 
@@ -195,7 +195,7 @@ def _output(
     variables: Mapping[str, str] | None = None,
     timeout_s: float = _FIND_S,
 ) -> str:
-    """``docker ARGUMENTS``. Interrupted, it is killed with us: what it leaves half made, ``down`` removes."""
+    """``docker ARGUMENTS``. An interrupt kills it too; ``down`` then removes what it left half made."""
     what = what or _plain(arguments)
     try:
         running = subprocess.Popen(
@@ -205,7 +205,7 @@ def _output(
             stderr=subprocess.PIPE,
             text=True,
             env=dict(variables) if variables is not None else None,
-            start_new_session=True,  # a Ctrl-C in the terminal is the runner's to handle
+            start_new_session=True,  # only the runner should receive a Ctrl-C from the terminal
         )
     except OSError as error:
         raise EnvironmentNotReady(f"docker cannot be run: {error.strerror}") from None

@@ -43,7 +43,7 @@ class ComposeEnvironment:
         self.data = data or paths.DATA
         self._images: dict[str, Any] = {}
         self._versions: dict[str, str | None] = {}
-        # What was up before a run, `make up`'s, stays up after it; None while there is no run.
+        # What `make up` started before a run stays up after it; None while there is no run.
         self._kept: set[str] | None = None
         self._open = ExitStack()
         self._folder: Path | None = None
@@ -53,7 +53,7 @@ class ComposeEnvironment:
         native = {name: machine_facts().get(name) for name in ("python", "k6")}
         return {
             "kind": self.kind,
-            "pinned": True,  # by quota always: how many CPUs the service has is never left open
+            "pinned": True,  # there is always a quota, so the number of CPUs is always fixed
             "service_cpus": list(cpus.service),
             "other_cpus": list(cpus.others),
             "engine": {
@@ -75,7 +75,7 @@ class ComposeEnvironment:
     def check_ready(self) -> None:
         if os.environ.get("DATABASE_URL"):
             raise EnvironmentNotReady(
-                "DATABASE_URL is set, and the compose environment has a PostgreSQL of its own",
+                "DATABASE_URL is set, but the compose environment has its own PostgreSQL",
                 next_command="unset DATABASE_URL, or ENVIRONMENT=native",
             )
         self.project.split(1)
@@ -83,9 +83,9 @@ class ComposeEnvironment:
             self._build(["k6"])
         self._kept = self.project.kept_up()
         if self._kept:
-            self.project.remove(*RUN_SERVICES)  # the service of `make up` makes room for the run's
+            self.project.remove(*RUN_SERVICES)  # the run's service replaces the one of `make up`
         elif self.project.containers():
-            self.project.down()  # of a runner that was killed
+            self.project.down()  # left behind by a killed runner
         for variable, port in self.project.ports.named().items():
             if not port_is_free(port):
                 raise EnvironmentNotReady(
@@ -94,7 +94,7 @@ class ComposeEnvironment:
                 )
 
     def _build(self, fetched: Sequence[str]) -> None:
-        """Images of ours from this checkout, the others fetched; what they are goes into the record."""
+        """Build our images from this checkout, pull the others; the record names all of them."""
         config = self.project.config()
         self.project.fetch(fetched, config)
         self.project.build()
@@ -114,7 +114,7 @@ class ComposeEnvironment:
         for stage in stages:
             self.project.require_open_files(stage)
         kept = self.project.kept_up()
-        on_progress(Preparing(step="images of compose.yaml: fetched or built where they are not there"))
+        on_progress(Preparing(step="images of compose.yaml: pulled or built where missing"))
         on_postgres = any(stage.knobs["database"] == "postgres" for stage in stages)
         self._build(["k6", "postgres"] if on_postgres else ["k6"])
         self.project.share_cpus(self.project.split(1), pinned=True, budget=1)
@@ -184,17 +184,17 @@ class ComposeEnvironment:
             "environment": {
                 **{KNOBS[name].variable: str(value) for name, value in stage.knobs.items()},
                 **run_labels(stage, run_id),
-                # By address: a name would be asked of the engine for each new connection.
+                # By IP address: a name would be resolved by the engine for each new connection.
                 "API_UPSTREAM_URL": f"http://{mock.address()}:9000",
-                # By name alone: this lies with the results, and Compose knows the values.
+                # Names only: this file is kept with the results, and Compose knows the values.
                 **dict.fromkeys(data.variables),
             },
-            # It would spend the service's own CPU while that is measured.
+            # It would use the service's own CPU while that is measured.
             "healthcheck": {"disable": True},
         }
 
     def _wait_for_service(self, api: Container, deadline_s: float) -> None:
-        """Raises EnvironmentNotReady with its last words."""
+        """Wait until the service answers. Raises EnvironmentNotReady with its last output."""
         ready = answers(f"http://127.0.0.1:{self.project.ports.service}/healthz")
         ends = time.monotonic() + deadline_s
         while time.monotonic() < ends:
@@ -214,8 +214,8 @@ class ComposeEnvironment:
         if self._kept is None:
             return
         kept, self._kept = self._kept, None
-        # An engine that went away took the containers along, or the next check finds them: the record of
-        # this run must be written all the same.
+        # If the engine went away, the containers went with it, or the next check finds them. Either way the
+        # record of this run must be written.
         with suppress(EnvironmentNotReady):
             self._end(kept)
 

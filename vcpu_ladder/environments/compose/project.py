@@ -23,7 +23,7 @@ from vcpu_ladder.ladder.resolve import ResolvedStage
 FILE = paths.HOME / "compose.yaml"
 NAME = "vcpu-ladder"
 PASSWORD = "POSTGRES_PASSWORD"
-# What a run starts itself; whatever else of the project is up stays up.
+# What a run starts itself; anything else of the project that is up stays up.
 RUN_SERVICES = ("api", "mock", "k6")
 BUILT = ("api", "mock")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -32,14 +32,14 @@ OPEN_FILES = 65_536
 
 
 def project_name(env: Mapping[str, str] = os.environ) -> str:
-    """``COMPOSE_PROJECT_NAME``, as Compose itself reads it, or ours."""
+    """``COMPOSE_PROJECT_NAME``, as Compose itself reads it, or our default."""
     return env.get("COMPOSE_PROJECT_NAME") or NAME
 
 
 def password(path: Path) -> str:
-    """PostgreSQL's password from the project's ``.env``, generated at first use; the file is mode 600.
+    """PostgreSQL's password from the project's ``.env``, generated on first use; the file has mode 600.
 
-    Compose reads that file by itself too, so ``docker compose ps`` works by hand.
+    Compose reads that file too, so ``docker compose ps`` works when typed in a shell.
     """
     lines = path.read_text().splitlines() if path.exists() else []
     for line in lines:
@@ -70,12 +70,12 @@ class Project:
             raise not_writable(path, error) from None
 
     def postgres_url(self, database: str = "postgres", place: str = "") -> str:
-        """With password: from this machine, or from ``place`` as the project's network knows it."""
+        """With password: as seen from this machine, or at ``place``, an address in the project's network."""
         place = place or f"127.0.0.1:{self.ports.postgres}"
         return f"postgresql://postgres:{self._password}@{place}/{database}"
 
     def split(self, budget: int) -> Cpus:
-        """Of this machine's CPUs, or of the virtual machine's that the engine runs in."""
+        """Split the CPUs of this machine, or of the virtual machine that the engine runs in."""
         if self.engine.on_this_kernel:
             return Cpus.split(budget)
         return Cpus.split(budget, tuple(range(int(self.engine.info["NCPU"]))))
@@ -93,16 +93,16 @@ class Project:
         }
 
     def require_open_files(self, stage: ResolvedStage) -> None:
-        """Raises EnvironmentNotReady where the stage's users need more than a container gets."""
+        """Raises EnvironmentNotReady if the stage's users need more open files than a container gets."""
         needed, there = open_files_needed(stage), self._open_files()
         if needed > there:
             raise EnvironmentNotReady(
-                f"this load needs {needed} open files a process, and a container gets {there}",
+                f"this load needs {needed} open files per process, and a container gets {there}",
                 next_command=f"run with fewer users: USERS={max(1, there // 4)}",
             )
 
     def _open_files(self) -> int:
-        """As many as the engine may grant: where it runs beside us, our own hard limit is its too."""
+        """As many as the engine may grant: if it runs on this machine, our own hard limit applies to it."""
         return int(min(OPEN_FILES, open_files_allowed()[1])) if self.engine.on_this_kernel else OPEN_FILES
 
     def compose(
@@ -137,16 +137,16 @@ class Project:
         return named or f"{self.name}-{service}"
 
     def base_of(self, service: str, config: Mapping[str, Any]) -> str:
-        """The image that a service's own is built on."""
+        """The base image of a service's own image."""
         return str(config["services"][service]["build"]["args"]["PYTHON_IMAGE"])
 
     def build(self) -> None:
-        """The two images of ours; quick when nothing changed. Raises EnvironmentNotReady."""
+        """Build our two images; quick when nothing changed. Raises EnvironmentNotReady."""
         self.compose("build", "--quiet", *BUILT, timeout_s=BUILD_S)
 
     def fetch(self, services: Sequence[str], config: Mapping[str, Any]) -> None:
-        """Pull what is missing, also of what ours are built on: a build would not leave that on the engine,
-        and the record names it. Raises EnvironmentNotReady naming the image that cannot be had.
+        """Pull missing images, including our base images: a build would not leave those on the engine, and
+        the record names them. Raises EnvironmentNotReady naming the image that cannot be pulled.
         """
         wanted = {self.base_of(service, config): service for service in BUILT}
         wanted |= {self.image_of(service, config): service for service in services}
@@ -169,19 +169,19 @@ class Project:
         timeout_s: float = START_S,
         given: Mapping[str, str] = _NOTHING,
     ) -> None:
-        """Start services, wait until they are healthy. Raises EnvironmentNotReady with their last words."""
+        """Start services, wait until they are healthy. Raises EnvironmentNotReady with their last output."""
         waiting = ["--detach", "--wait", "--wait-timeout", f"{timeout_s:.0f}", "--no-deps", "--no-build"]
         try:
             self.compose("up", *waiting, *services, override=override, timeout_s=timeout_s + 30, given=given)
         except EnvironmentNotReady as error:
             last = [f"{one.service}: {one.logs('stderr', 8).strip()}" for one in self.containers(*services)]
             raise EnvironmentNotReady(
-                f"{', '.join(services)} did not get healthy",
+                f"{', '.join(services)} did not become healthy",
                 "\n".join([error.evidence or error.what, *last]),
             ) from None
 
     def remove(self, *services: str) -> None:
-        """These services' containers, at once; what an interrupted command was still making as well."""
+        """Remove these services' containers at once, also those that an interrupted command was creating."""
         for _ in range(5):
             left = self.containers(*services)
             if not left:
@@ -190,7 +190,7 @@ class Project:
                 one.remove()
 
     def kept_up(self) -> set[str]:
-        """The services that ``make up`` started, told by its Prometheus: a run has none of its own."""
+        """The services that ``make up`` started, recognised by its Prometheus, which no run starts itself."""
         up = {one.service for one in self.containers()}
         return up if "prometheus" in up else set()
 
@@ -198,20 +198,20 @@ class Project:
         return self.engine.call("GET", f"/volumes/{self.name}_{name}").status_code == 200
 
     def drop_volume(self, name: str) -> bool:
-        """Whether there was one. Raises EnvironmentNotReady: it is in use."""
+        """Remove a volume; whether there was one. Raises EnvironmentNotReady if it is in use."""
         answer = self.engine.call("DELETE", f"/volumes/{self.name}_{name}")
         if answer.status_code not in (204, 404):
             raise EnvironmentNotReady(f"volume {self.name}_{name} cannot be removed: {answer.text.strip()}")
         return answer.status_code == 204
 
     def down(self) -> None:
-        """Every container and the network of the project; named volumes, the data, stay."""
+        """Remove every container and the network of the project; the named volumes, with the data, stay."""
         self.remove(*RUN_SERVICES)
         self.compose("--profile", "*", "down", "--remove-orphans", "--timeout", "60")
 
 
 def read_version(text: str) -> str | None:
-    """The first version number in a program's answer."""
+    """The first version number in a program's output."""
     match = re.search(r"\d+\.\d+(\.\d+)?", text)
     return match[0] if match else None
 

@@ -1,4 +1,4 @@
-"""A started stack in containers: what it consumes, how it ends, and the load that k6 puts on it."""
+"""A started stack in containers: what it consumes, how it ends, and the k6 container that loads it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from vcpu_ladder.environments.live import LiveView
 from vcpu_ladder.environments.live_data import LiveData
 from vcpu_ladder.ladder.resolve import ResolvedStage
 
-# What a run's logs are called, the same in every environment.
+# The names of a run's logs, the same in every environment.
 LOG_NAMES = {"api": "service", "mock": "upstream", "k6": "k6", "postgres": "postgres"}
 
 
 @dataclass
 class ComposeLoad:
-    """k6 in its container. Its summary comes by its standard output: it may write nowhere else."""
+    """k6 in its container. Its summary comes through standard output: it may write nowhere else."""
 
     container: Container
     summary: Path
@@ -50,7 +50,7 @@ class ComposeLoad:
 
 @dataclass
 class ComposeStack:
-    """``pinned`` says whether the service is held on ``cpus.service`` beside its quota."""
+    """``pinned`` says whether the service is pinned to ``cpus.service`` in addition to its quota."""
 
     project: Project
     run_id: str
@@ -86,7 +86,7 @@ class ComposeStack:
         }
 
     def _service_may_use(self) -> Sequence[int]:
-        """The CPUs it may run on: all of them where a quota alone holds it."""
+        """The CPUs it may run on: all of them when only a quota limits it."""
         return self.cpus.service if self.pinned else sorted((*self.cpus.service, *self.cpus.others))
 
     def start_load(self, stage: ResolvedStage, variables: Mapping[str, str], summary: Path) -> ComposeLoad:
@@ -127,18 +127,18 @@ class ComposeStack:
 
 
 def overriding(services: Mapping[str, Mapping[str, Any]]) -> str:
-    """An override file in JSON, which is YAML. A dollar sign is kept from being taken for a variable."""
+    """An override file in JSON, which is YAML. Dollar signs are escaped, or Compose would expand them."""
     return json.dumps({"services": services}, indent=1).replace("$", "$$")
 
 
 def create(project: Project, override: Path, service: str, given: Mapping[str, str]) -> None:
-    """The service's container, made but not started, with what belongs to this run alone."""
+    """The service's container, created but not started, with this run's own settings."""
     anew = ["--no-start", "--no-build", "--no-deps", "--force-recreate"]
     project.compose("up", *anew, service, override=override, given=given)
 
 
 def write_logs(containers: Sequence[Container], folder: Path) -> None:
-    """What the run's containers said, as ``<name>.out`` and ``<name>.err``."""
+    """Write what the run's containers logged, as ``<name>.out`` and ``<name>.err``."""
     for container in containers:
         name = LOG_NAMES.get(container.service)
         for stream, suffix in (("stdout", "out"), ("stderr", "err")):

@@ -1,7 +1,7 @@
-"""What a container consumes: from the kernel where it is a process of this machine, else from the engine.
+"""What a container consumes: read from the kernel if it is a process of this machine, else from the engine.
 
-The engine's one-shot statistics take up to a second each, so they are only streamed, and only where the
-engine runs in a virtual machine whose cgroups cannot be read from here.
+A single request for the engine's statistics takes up to a second, so they are streamed instead, and only
+where the engine runs in a virtual machine whose cgroups cannot be read from here.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from vcpu_ladder.errors import EnvironmentNotReady
 
 class Meter(Protocol):
     def read(self) -> Consumption:
-        """Now; the last reading again once the container has ended."""
+        """The current reading; the last one once the container has ended."""
         ...
 
 
 class KernelMeter:
-    """Its cgroup, and its processes, by the pid of its first process."""
+    """From its cgroup and processes, found by the pid of its first process."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -52,13 +52,13 @@ class KernelMeter:
                     threads += process.num_threads()
                 pids.append(_inner_pid(process.pid))
             except (psutil.Error, OSError):
-                continue  # it ended between the listing and the reading
+                continue  # it ended between listing and reading
         self._last = replace(self._last, rss_bytes=rss, threads=threads, pids=tuple(pids))
         return self._last
 
 
 class EngineMeter:
-    """The engine's statistics as they come, one a second: a reading is up to a second old."""
+    """The engine's statistics as they arrive, one per second: a reading is up to a second old."""
 
     def __init__(self, container: Container) -> None:
         self._container = container
@@ -70,14 +70,14 @@ class EngineMeter:
             for line in self._container.follow_stats():
                 self._last = consumption_of(json.loads(line))
         except (EnvironmentNotReady, httpx.HTTPError, ValueError):
-            return  # it ended, or the engine did: the last reading stands
+            return  # the container or the engine ended: the last reading stands
 
     def read(self) -> Consumption:
         return self._last
 
 
 def consumption_of(stats: dict[str, Any]) -> Consumption:
-    """From the engine's statistics. Resident: ``rss`` in version 1 of cgroups, ``anon`` in version 2."""
+    """From the engine's statistics. Resident memory is ``rss`` in cgroup version 1, ``anon`` in version 2."""
     memory = stats.get("memory_stats", {}).get("stats", {})
     cpu = stats.get("cpu_stats", {})
     return Consumption(
@@ -89,7 +89,7 @@ def consumption_of(stats: dict[str, Any]) -> Consumption:
 
 
 def meter(container: Container) -> Meter:
-    """The better of the two for a container that runs."""
+    """The better of the two sources for a running container."""
     if container.engine.on_this_kernel:
         return KernelMeter(int(container.inspect()["State"]["Pid"]))
     return EngineMeter(container)

@@ -1,4 +1,4 @@
-"""The shop's data for native runs, by the ``database`` knob: made once, restored before each run, watched."""
+"""The shop's data for native runs, by the ``database`` knob: made once, restored for each run, watched."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vcpu_ladder.records.events import Preparing
 
 
 def prepare(stages: Iterable[ResolvedStage], folder: Path, port: int, on_progress: OnProgress) -> None:
-    """Make what the stages' runs are restored from, where it is not there yet. Raises EnvironmentNotReady."""
+    """Make what the stages' data is restored from, if it is missing. Raises EnvironmentNotReady."""
     wanted = {(str(stage.knobs["database"]), stage.scale.factor): stage.scale for stage in stages}
     for (database, factor), scale in sorted(wanted.items(), key=lambda item: item[0]):
         if database == "sqlite":
@@ -55,7 +55,7 @@ def _timed(on_progress: OnProgress) -> sqlite.OnRows:
 def live_data(
     stage: ResolvedStage, folder: Path, port: int, cpus: Sequence[int], tell: Callable[[str], None]
 ) -> Iterator[LiveData]:
-    """The stage's data as seeded, whatever a run before wrote. ``cpus`` are the server's, where it is ours.
+    """Restore the stage's data as seeded, whatever an earlier run wrote. ``cpus`` are for a server of ours.
 
     Raises EnvironmentNotReady: not seeded, no server, no room.
     """
@@ -83,7 +83,7 @@ def _server(home: Path, port: int, cpus: Sequence[int]) -> Iterator[Server]:
 
 
 def external_server() -> str | None:
-    """Which server of the user's is meant, as a record may say it; None for our own."""
+    """The user's server (host and port) as the record names it; None for our own."""
     url = os.environ.get("DATABASE_URL")
     if not url:
         return None

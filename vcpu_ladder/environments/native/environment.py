@@ -29,8 +29,8 @@ from vcpu_ladder.errors import EnvironmentNotReady
 from vcpu_ladder.ladder.resolve import ResolvedStage
 from vcpu_ladder.postgres.steps import OnProgress
 
-# uvicorn, gunicorn and libpq take options from these, and Python its debug modes: a shell profile would
-# change what is measured, and no record would say so.
+# uvicorn, gunicorn and libpq read options from these, and Python its debug modes: a shell profile could
+# change what is measured, and no record would show it.
 _NOT_INHERITED = (
     "API_",
     "MOCK_",
@@ -42,7 +42,7 @@ _NOT_INHERITED = (
     "PROMETHEUS_",
     "PGOPTIONS",
 )
-# k6 takes options from these; LADDER_* are all given.
+# k6 reads options from these; every LADDER_* variable is set by the runner.
 _NOT_INHERITED_BY_K6 = ("K6_",)
 
 
@@ -131,7 +131,7 @@ class NativeEnvironment:
         self.ports = ports or Ports.from_env()
         self.data = data or paths.DATA
         self.live = LiveView.from_env()
-        # Data and processes in the order in which they were begun: they end in the opposite one.
+        # Data and processes in the order in which they were started; they end in reverse order.
         self._open = ExitStack()
 
     def describe(self) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class NativeEnvironment:
     def up(self, stage: ResolvedStage, run_id: str, folder: Path, tell: Callable[[str], None]) -> NativeStack:
         if stage.knobs["pinning"] == "quota":
             raise EnvironmentNotReady(
-                f"{stage.name}: pinning = quota needs a container's quota; native runs hold by affinity",
+                f"{stage.name}: pinning = quota needs a container's quota; native runs pin by affinity",
                 next_command="ENVIRONMENT=compose",
             )
         cpus = Cpus.split(int(stage.knobs["cpus"]))

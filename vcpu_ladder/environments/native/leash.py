@@ -1,11 +1,11 @@
 """Holds one process of a run, so that nothing outlives its runner: ``leash.py --cpus 1 --grace 2 -- CMD``.
 
 The runner keeps the other end of this process's standard input open and never writes to it. When the
-runner ends, however it ends, the read returns and the leash ends the command and all its descendants;
-so it does on SIGTERM, and when the command itself ends and leaves workers behind. The exit status is
-the command's, 128 + N for signal N.
+runner ends, however it ends, the read returns and the leash ends the command and all its descendants.
+It does the same on SIGTERM, and when the command itself ends and leaves workers behind. The exit status
+is the command's, or 128 + N for signal N.
 
-Run as a file by a bare interpreter, not imported: standard library only, nothing of this package.
+Run as a file by a bare interpreter, not imported: standard library only, no imports from this package.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Leashed processes: started with their own log files, watched, ended with all they started."""
+"""Leashed processes: started with their own log files, watched, and ended with everything they started."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vcpu_ladder.environments.consumption import Consumption
 from vcpu_ladder.errors import EnvironmentNotReady
 
 LEASH = Path(__file__).with_name("leash.py")
-# Set in every process of a run, so that one left behind can be told from a stranger's.
+# Set in every process of a run, so that a leftover one can be told from somebody else's process.
 RUN_TAG = "VCPU_LADDER_RUN"
 
 
@@ -53,7 +53,7 @@ class Leashed:
                     threads += process.num_threads()
                     pids.append(process.pid)
             except psutil.Error:
-                continue  # it ended between the listing and the reading
+                continue  # it ended between listing and reading
         return Consumption(sum(self._spent.values()), rss, threads, tuple(pids))
 
     def _processes(self) -> list[psutil.Process]:
@@ -89,7 +89,7 @@ class Leashed:
 
 @dataclass(frozen=True)
 class Leashes:
-    """Starts the processes of one run. Each ends when ``until`` closes, the last one first."""
+    """Starts the processes of one run. All end when ``until`` closes, the last one first."""
 
     run_id: str
     folder: Path
@@ -105,7 +105,7 @@ class Leashes:
     ) -> Leashed:
         """The command from the checkout; its output goes to ``folder/<name>.{out,err}``.
 
-        It gets this process's variables, without those that begin with one of ``not_inherited``, and ``env``.
+        Its variables are this process's, except those that begin with one of ``not_inherited``, plus ``env``.
         """
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(not_inherited)}
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ class Leashes:
                 stderr=err,
                 env={**inherited, **env, RUN_TAG: f"{self.run_id} {_me()}"},
                 cwd=paths.HOME,
-                start_new_session=True,  # a Ctrl-C in the terminal is the runner's to handle
+                start_new_session=True,  # only the runner should receive a Ctrl-C from the terminal
             )
         process = Leashed(name, leash, log)
         self.until.callback(process.stop)
@@ -140,7 +140,7 @@ def _runner_lives(tag: str) -> bool:
 
 
 def strays() -> list[psutil.Process]:
-    """Processes of a run whose runner is gone (ours are found by their tag)."""
+    """Processes of a run whose runner is gone (they are found by their tag)."""
     found = []
     for process in psutil.process_iter():
         try:

@@ -1,4 +1,4 @@
-"""Rows as files: one module a format, one registry of them all. Adding a format is one entry."""
+"""Rows as files: one module per format, and one registry of them all. Adding a format is one entry."""
 
 from __future__ import annotations
 

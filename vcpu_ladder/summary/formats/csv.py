@@ -1,7 +1,7 @@
-"""Comma-separated values: one line a row, every key.
+"""Comma-separated values: one line per row, for every comparison key.
 
-A text that a spreadsheet would take for a formula has an apostrophe before it, as spreadsheets write it
-themselves: records come from anywhere, and the file is made to be opened there. None of our own begins so.
+Text that a spreadsheet would read as a formula gets a leading apostrophe, the spreadsheets' own escape:
+records may come from anywhere, and the file is meant to be opened there. Our own texts never need it.
 """
 
 from __future__ import annotations

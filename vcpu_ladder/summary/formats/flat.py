@@ -62,7 +62,7 @@ _PUBLISHED_OTHERS = [
 
 
 def flat(row: Row) -> dict[str, Any]:
-    """The row by CSV column; None where there is nothing to say, and for what no number is."""
+    """The row by CSV column; None where there is no value, and for numbers that are not finite."""
     cells = _cells(row)
     wild = [name for name, value in cells.items() if isinstance(value, float) and not math.isfinite(value)]
     return {**cells, **dict.fromkeys(wild)}

@@ -1,4 +1,4 @@
-"""Markdown: one table a ladder and key."""
+"""Markdown: one table per ladder and key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vcpu_ladder.summary.merge import Row
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """One table a ladder and key, with its notes below."""
+    """One table per ladder and key, with its notes below."""
     parts = ["# Summary\n"]
     for key in dict.fromkeys(row.key for row in rows):
         mine = [row for row in rows if row.key == key]
@@ -28,7 +28,7 @@ def as_markdown(rows: Sequence[Row]) -> str:
 
 
 def escape(text: str) -> str:
-    """In one line, and neither the end of a cell nor HTML."""
+    """The text on one line, without ending a cell or being read as HTML."""
     return plain(text).replace("|", "\\|").replace("<", "&lt;")
 
 
@@ -46,7 +46,7 @@ def markdown_table(rows: Sequence[Row]) -> str:
 
 
 def curve_table(curve: Curve) -> str:
-    """The points as Markdown, and the line below."""
+    """The points as a Markdown table, and the curve's line below it."""
     head = [escape(curve.knob), "n", "RPS", "Ratio to the best", "Limit"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for point in curve.points:

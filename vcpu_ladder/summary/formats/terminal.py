@@ -13,8 +13,8 @@ from vcpu_ladder.summary.curve import curves
 from vcpu_ladder.summary.formats.words import cells, curve_line, describe, plain
 from vcpu_ladder.summary.merge import Row
 
-# Name, and from what width of the terminal on it is shown; the order is that of ``words.cells``. The limit
-# stands below the table in any case.
+# Each column's name and the terminal width from which it is shown, in the order of ``words.cells``. The
+# limit is always printed below the table as well.
 _WIDE, _MIDDLE = 150, 110
 _COLUMNS = (
     ("stage", 0),
@@ -34,7 +34,7 @@ _LEFT = {"stage", "change", "verdict", "limit"}
 
 
 def print_rows(rows: Sequence[Row], console: Console) -> None:
-    """One table a key, then what the reader must know of its rows."""
+    """One table per key, then what the reader must know about its rows."""
     keys = list(dict.fromkeys(row.key for row in rows))
     for key in keys:
         mine = [row for row in rows if row.key == key]
@@ -53,7 +53,7 @@ def print_rows(rows: Sequence[Row], console: Console) -> None:
 
 
 def _text(words: str) -> Text:
-    """As it stands: what comes from a record is never markup."""
+    """The text as it is: nothing from a record is read as markup."""
     return Text(plain(words))
 
 
@@ -69,7 +69,7 @@ def _table(title: str, lines: Sequence[Sequence[str]], width: int) -> Table:
     for index in shown:
         name = _COLUMNS[index][0]
         words = " ".join([name, *(line[index] for line in lines)]).split()
-        # As narrow as the longest word where there is no room: rich itself would break inside of words.
+        # Never narrower than the longest word: rich would break inside words.
         fixed = max(map(len, words)) if width < _WIDE else None
         justify: JustifyMethod = "left" if name in _LEFT else "right"
         table.add_column(name, justify=justify, width=fixed)

@@ -1,4 +1,4 @@
-"""Rows and curves in the words and digits that every format for people shares."""
+"""Rows and curves as text, shared by every format for people."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from vcpu_ladder.summary.verdict import Ratio
 
 
 def plain(text: str) -> str:
-    """One line without what commands a terminal or turns the direction: records come from anywhere."""
+    """One line without terminal control or text-direction characters: records may come from anywhere."""
     return "".join(one if one.isprintable() else " " for one in text)
 
 
 def describe(key: ComparisonKey) -> str:
-    """One line that tells keys apart."""
+    """One line that identifies a key."""
     return plain(
         f"Environment {key.environment}, host {key.host}, platform {key.platform}, "
         f"load {key.load}, workload {key.workload}"
@@ -22,7 +22,7 @@ def describe(key: ComparisonKey) -> str:
 
 
 def cells(row: Row) -> list[str]:
-    """The row as the tables for people show it."""
+    """The row's cells as tables for people show them."""
     return [
         plain(row.label),
         plain(row.change or row.title),
@@ -40,7 +40,7 @@ def cells(row: Row) -> list[str]:
 
 
 def published(row: Row) -> str:
-    """The published rate, and the published share of failures where there is one."""
+    """The published rate, and the published share of failures if there is one."""
     failed = row.published_others.get("failed_ratio")
     return digits(row.published_rps) + (f" ({failed:.3g} failed)" if failed else "")
 
@@ -54,7 +54,7 @@ def spread(row: Row) -> str:
 
 
 def curve_line(curve: Curve) -> str:
-    """``curve pool: pool_size 1, 2, 5: 21, 40, 41 RPS; ...``: what the curve says, in one line."""
+    """``curve pool: pool_size 1, 2, 5: 21, 40, 41 RPS; ...``: the curve in one line."""
     values = ", ".join(str(point.value) for point in curve.points)
     rates = ", ".join(digits(point.rps) for point in curve.points)
     best, enough, bend = curve.best, curve.smallest_enough, curve.bend
@@ -74,7 +74,7 @@ def interval(row: Row) -> str:
 
 
 def show_ratio(ratio: Ratio) -> str:
-    """``× 1.2 (1.1–1.3)``; without an interval where there is none."""
+    """``× 1.2 (1.1–1.3)``; only the ratio if there is no interval."""
     text = f"× {ratio.value:.3g}"
     if ratio.low is not None and ratio.high is not None:
         text += f" ({ratio.low:.3g}–{ratio.high:.3g})"
