@@ -75,6 +75,15 @@ def test_progress_shows_text_as_text_and_what_is_so() -> None:
     assert "1.5 s  rows orders" in text
 
 
+def test_off_a_terminal_each_phase_has_its_line_and_every_tenth_second() -> None:
+    def sample(phase: str, left_s: float) -> Sampled:
+        return Sampled(**RUN, phase=phase, left_s=left_s, values={"rps": None})
+
+    told: list[Event] = [sample("warm-up", 14.0), *(sample("measure", 12.0 - n) for n in range(12))]
+    lines = [line.partition(": ")[2] for line in shown(told).splitlines()]
+    assert lines == ["warm-up, 14s left", "measure, 12s left", "measure, 2s left"]
+
+
 def test_a_climb_tells_its_plan_its_steps_its_checks_and_its_ends(
     tmp_path: Path, service: dict[str, Any]
 ) -> None:

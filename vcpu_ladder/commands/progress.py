@@ -22,6 +22,7 @@ class Progress:
     def __init__(self, console: Console = err) -> None:
         self._console = console
         self._runs = self._done = self._samples = 0
+        self._phase = ""
         self._live = Live(console=console, refresh_per_second=_FRAMES_PER_S, transient=True)
 
     def __enter__(self) -> Progress:
@@ -40,7 +41,7 @@ class Progress:
             case Preparing():
                 self._preparing(event)
             case Step():
-                self._samples = 0
+                self._phase = ""
                 self._now(self._line(event, event.detail or event.step))
             case Sampled():
                 self._sampled(event)
@@ -60,6 +61,8 @@ class Progress:
         rps = event.values.get("rps")
         what = f"{event.phase}, {show_duration(event.left_s)} left"
         what += "" if rps is None else f", {rps:.0f} RPS"
+        if event.phase != self._phase:
+            self._phase, self._samples = event.phase, 0
         if self._live.is_started or self._samples % _PLAIN_EVERY == 0:
             self._now(self._line(event, what))
         self._samples += 1
