@@ -113,6 +113,9 @@ NOTHING: dict[str, Change] = {
         "(\n    1\n    << _UNIT_BITS\n)",
     ),
     "a JavaScript comment": replaced("k6/shop.js", "import ", "// hello\nimport "),
+    "a comment behind JavaScript": replaced(
+        "k6/lib/random.js", "h = mix(seed + 0x9e3779b9);", "h = mix(seed + 0x9e3779b9); // once"
+    ),
     "JavaScript is indented": reindented("k6/lib/measure.js", 2),
     "blank lines in JavaScript": with_blank_lines("k6/lib/measure.js"),
     "SQL is laid out otherwise": with_blank_lines("postgres/schema/tables.sql"),
@@ -143,6 +146,10 @@ BOTH: dict[str, tuple[str, Change]] = {
     ),
     "the mock's seed": ("contract", replaced("services/contract/delays.py", "= 1\n", "= 2\n")),
     "the upstream": ("upstream", replaced("services/mock/timers.py", "return", "return not")),
+    "what looks like a comment in a text": (
+        "load",
+        replaced("k6/lib/config.js", "a path begins with /", "a path begins with //"),
+    ),
     "a line of the load": ("load", replaced("k6/shop.js", "const ", "let ")),
     "the load's variables": ("load", replaced("vcpu_ladder/ladder/load.py", '"LADDER_SEED"', '"LADDER_X"')),
     "a setting of PostgreSQL": ("data", replaced("postgres/postgresql.conf", "jit = off", "jit = on")),

@@ -62,9 +62,13 @@ def _shown(node: object) -> str:
 
 
 def javascript(text: str) -> list[str]:
-    """Lines without indentation, blank lines and whole-line comments."""
+    """Lines without indentation, blank lines and comments.
+
+    A comment behind code stays where the code has a quote before it: ``//`` may then be part of a text.
+    """
     text = re.sub(r"^[ \t]*/\*.*?\*/[ \t]*$", "", text, flags=re.DOTALL | re.MULTILINE)
-    return [line for line in _stripped(text) if not line.startswith("//")]
+    text = re.sub(r"^([^'\"`\n]*?)(?:^|[ \t])//[^\n]*$", r"\1", text, flags=re.MULTILINE)
+    return _stripped(text)
 
 
 def sql(text: str) -> list[str]:
