@@ -28,7 +28,7 @@ from vcpu_ladder.records.store import RecordStore, parse_record, save
 from vcpu_ladder.summary.formats import FORMATS
 from vcpu_ladder.summary.formats.terminal import print_rows
 from vcpu_ladder.summary.merge import Row, merge
-from vcpu_ladder.summary.verdict import ratio
+from vcpu_ladder.summary.verdict import Served, ratio
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 GOOD = sorted((CORPUS / "good").glob("*.json"))
@@ -174,7 +174,7 @@ def test_json_has_no_number_that_json_does_not_have(results: Path) -> None:
 def test_two_wild_runs_make_a_wide_interval_and_no_error() -> None:
     wild = good("wild-rates")
     assert [row.rps for row in merge([wild])] == [1e-300]
-    found = ratio({1: 1e-300, 2: 1e15}, {1: 1e15, 2: 1e-300})
+    found = ratio({1: Served(1e-300), 2: Served(1e15)}, {1: Served(1e15), 2: Served(1e-300)})
     assert found is not None
     assert (found.low, found.high) == (math.exp(-700), math.exp(700))
 

@@ -86,7 +86,7 @@ def test_links_between_documents_lead_somewhere(path: Path) -> None:
 def test_a_figure_is_written_between_its_markers_and_nowhere_else() -> None:
     text = "v2 is <!-- figure: ratio main/v2 main/v1 -->× 41<!-- end --> of v1, said 41 times."
     assert rewrite(text, RECORDS) == (
-        "v2 is <!-- figure: ratio main/v2 main/v1 -->× 30.1 (29.9–30.3)<!-- end --> of v1, said 41 times."
+        "v2 is <!-- figure: ratio main/v2 main/v1 -->× 30.10 (29.85–30.35)<!-- end --> of v1, said 41 times."
     )
 
 

@@ -48,7 +48,7 @@ def compared(
     """``ours`` is a ratio, with or without its interval."""
     value, low, high = ours if isinstance(ours, tuple) else (ours, None, None)
     row = replace(ABOVE, limit=limit)
-    found = None if value is None else Ratio(value, low, high, paired=True)
+    found = None if value is None else Ratio(value, low, high, 3)
     to, above = (None, None) if published is None else ("above", row)
     one = Compared("mine", "one", change, Published(1.0, "s"), row, to, above, published, found, None)
     return replace(one, **changes)

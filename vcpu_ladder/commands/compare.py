@@ -43,7 +43,7 @@ def compare_command(
     found = ratio(ours.blocks, theirs.blocks)
     if found is None:
         raise NotComparable(f"{first} or {second} has no valid run: there is no ratio")
-    how = "paired by repeat" if found.paired else "unpaired"
+    how = f"{found.pairs} of them paired by repeat" if found.pairs else "no two of one climb"
     out.print(
         f"{first} / {second}: {show_ratio(found)}, {found.verdict}; {ours.n} and {theirs.n} runs, {how}",
         soft_wrap=True,

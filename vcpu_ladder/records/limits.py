@@ -214,6 +214,24 @@ LIMITS: tuple[Limit, ...] = (
 )
 
 
+def wave(record: RunRecord) -> int:
+    """How many requests may have ended together: 1, or, where a study has all of them wait equally long, as
+    many as wait at a time. A window cut just before a wave, or just after, has one more or less.
+    """
+    run = Observed.of(record)
+    if run is None or run.study is None or not run.study.least_s(run.knobs):
+        return 1
+    if record.limit is not None and record.limit.name == "cpu":
+        return 1  # queueing for the CPU spreads the waves
+    workers = int(run.knobs["workers"])
+    slots = run.users or 1
+    if on_threads(run.knobs):
+        slots = min(slots, workers * int(run.knobs["threads"]))
+    elif run.study.blocks_s:
+        slots = min(slots, workers)
+    return slots
+
+
 def limit_of(record: RunRecord) -> LimitResult | None:
     """What limited the run, by today's limits: the only source of a record's limit."""
     observed = Observed.of(record)

@@ -32,7 +32,7 @@ class Point:
         """Whether this is the best point, or its ratio's interval includes 1 or lies above it."""
         if self.to_best is None:
             return True
-        return self.to_best.verdict in ("no detectable change", "faster")
+        return self.to_best.verdict in ("same", "undecided", "faster")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
 
 def _curve(name: str, knob: str, key: ComparisonKey, members: Sequence[Row]) -> Curve | None:
     valid = [
-        (int(row.knobs[knob]), row, row.rps) for row in members if row.rps and min(row.blocks.values()) > 0
+        (int(row.knobs[knob]), row, row.rps)
+        for row in members
+        if row.rps and min(one.rps for one in row.blocks.values()) > 0
     ]
     if len({value for value, _, _ in valid}) < max(_MIN_POINTS, len(valid)):
         return None  # too few points, or two stages with the same value, which is not a function

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vcpu_ladder.records.key import ComparisonKey, stands_for
+from vcpu_ladder.records.limits import wave
 from vcpu_ladder.records.record import Figures, LimitResult, RunRecord
-from vcpu_ladder.summary.verdict import Ratio, enough_for, ratio
+from vcpu_ladder.summary.verdict import Ratio, Served, enough_for, geometric_mean, ratio
 
 # The runs of one key by (stage, what its knobs stand for, offered rate), oldest first.
 _Groups = dict[tuple[str, str, float | None], list[RunRecord]]
@@ -21,11 +22,13 @@ _Groups = dict[tuple[str, str, float | None], list[RunRecord]]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. ``rps`` is the median over ``n`` valid runs, with its lowest and highest;
-    ``all_responses_rps`` counts failed requests too, ``failures`` is {kind: how many} over those runs;
-    percentiles are medians over runs of the per-run percentile, None if the runs have too few samples for it.
-    Ratio, interval and verdict are relative to the parent's runs with the same key; ``pairs`` is how many of
-    them share a block. ``blocks`` is {(climb, repeat): RPS} of the valid runs; ``curves`` {curve: its knob}.
+    """One line of the table. ``rps`` is the geometric mean over ``n`` valid runs, which is what the ratio is
+    made of, with the lowest and highest of them; ``all_responses_rps`` counts failed requests too,
+    ``failures`` is {kind: how many} over those runs; percentiles are medians over runs of the per-run
+    percentile, None where the runs are too short for it.
+
+    Ratio, interval and verdict are against the parent's runs of the same key; ``pairs`` of them share a
+    block. ``blocks`` is {(climb, repeat): what was served} of the valid runs; ``curves`` {curve: its knob}.
     ``rate_rps`` is the rate offered by an open load, None in the closed model.
     """
 
@@ -62,7 +65,7 @@ class Row:
     valid: bool
     notes: tuple[str, ...]
     latest: str
-    blocks: Mapping[tuple[str, int], float]
+    blocks: Mapping[tuple[str, int], Served]
     knobs: Mapping[str, str | int]
     curves: Mapping[str, str]
 
@@ -147,10 +150,10 @@ def _row(key: ComparisonKey, runs: Sequence[RunRecord], groups: _Groups) -> Row:
         n=len(valid),
         pairs=len(own.keys() & parent.keys()),
         invalid_runs=len(runs) - len(valid),
-        rps=_median(rates),
+        rps=_mean(rates),
         rps_low=min(rates, default=None),
         rps_high=max(rates, default=None),
-        all_responses_rps=_median([(one.completed + one.failed) / one.measure_s for one in figures]),
+        all_responses_rps=_mean([(one.completed + one.failed) / one.measure_s for one in figures]),
         failures=_failures(figures),
         p50_ms=_percentile(valid, 50),
         p95_ms=_percentile(valid, 95),
@@ -228,9 +231,13 @@ def _limit(runs: Sequence[RunRecord]) -> tuple[LimitResult | None, float | None]
     return same[-1], _median([limit.ceiling_rps for limit in same if limit.ceiling_rps is not None])
 
 
-def blocks(runs: Sequence[RunRecord]) -> dict[tuple[str, int], float]:
-    """{(climb, repeat): RPS} of the valid runs: what ``verdict.ratio`` pairs by."""
-    return {(run.climb_id, run.repeat): run.figures.rps for run in runs if run.valid and run.figures}
+def blocks(runs: Sequence[RunRecord]) -> dict[tuple[str, int], Served]:
+    """{(climb, repeat): what was served} of the valid runs: what ``verdict.ratio`` pairs by."""
+    return {
+        (run.climb_id, run.repeat): Served(run.figures.rps, wave(run) / max(1, run.figures.completed))
+        for run in runs
+        if run.valid and run.figures
+    }
 
 
 def _percentile(runs: Sequence[RunRecord], percentile: int) -> float | None:
@@ -246,6 +253,10 @@ def _percentile(runs: Sequence[RunRecord], percentile: int) -> float | None:
 def _sampled(runs: Sequence[RunRecord], column: str) -> float | None:
     """Median over runs of each run's median over its samples."""
     return _median([value for run in runs if (value := run.samples.get(column)) is not None])
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return geometric_mean(list(values)) if values else None
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -1,7 +1,9 @@
-"""Ratios and their intervals: over runs, never over requests, and on the log scale.
+"""Ratios, their intervals and verdicts: over runs, never over requests, and on the log scale.
 
-Interval: Student's t on log ratios. A percentile bootstrap over three to five runs covers far less than its
-nominal level (docs/decisions/0003-t-interval-on-log-ratios.md; a test simulates both).
+Interval: Student's t on the log ratios of pairs. Percentile bootstrap over three to five runs covers far
+less than it says (docs/decisions/0003-t-interval-on-log-ratios.md; a test simulates both). Runs that share no
+block are not a pair: the machine drifts by several per cent between two climbs, and an interval that knows
+nothing of the drift is wrong half of the time. They get a ratio and no verdict.
 """
 
 from __future__ import annotations
@@ -10,12 +12,18 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from scipy import special
 
 CONFIDENCE = 0.95
-Verdict = Literal["faster", "slower", "no detectable change", "one run: no interval"]
+# The smallest difference that a reader cares about, as a share; ``same`` is an interval inside of it.
+RESOLUTION = 0.03
+Verdict = Literal[
+    "faster", "slower", "same", "undecided", "one run: no interval", "no shared run: no interval"
+]
+# Those that say something of the change.
+DECIDED: tuple[Verdict, ...] = ("faster", "slower", "same")
 
 _WIDEST = 700.0
 
@@ -23,58 +31,80 @@ _WIDEST = 700.0
 MIN_BEYOND = 10
 
 
+class Served(NamedTuple):
+    """What one run served. ``least`` is the smallest step by which its throughput could have moved, as a
+    share: one request of those completed, or one wave where requests end together.
+    """
+
+    rps: float
+    least: float = 0.0
+
+
 @dataclass(frozen=True)
 class Ratio:
-    """Geometric mean ratio, its 95 % interval (None without enough runs), and how it was computed."""
+    """Geometric mean ratio over ``pairs`` of runs that share a block, with its 95 % interval (None with fewer
+    than two); of all runs, and without an interval, where none share one (``pairs`` 0).
+    """
 
     value: float
     low: float | None
     high: float | None
-    paired: bool
+    pairs: int
 
     @property
     def verdict(self) -> Verdict:
+        return self.at(RESOLUTION)
+
+    def at(self, resolution: float) -> Verdict:
+        """``same`` if the whole interval is within the resolution; else faster or slower if it excludes 1."""
         if self.low is None or self.high is None:
-            return "one run: no interval"
+            return "one run: no interval" if self.pairs else "no shared run: no interval"
+        bound = math.log1p(resolution)
+        if -bound <= _log(self.low) and _log(self.high) <= bound:
+            return "same"
         if self.low > 1:
             return "faster"
-        return "slower" if self.high < 1 else "no detectable change"
+        return "slower" if self.high < 1 else "undecided"
 
 
-def ratio(ours: Mapping[Any, float], parents: Mapping[Any, float]) -> Ratio | None:
-    """Throughput relative to the parent's; both are {block: rps}, a block being one repeat of one climb.
+def ratio(ours: Mapping[Any, Served], parents: Mapping[Any, Served]) -> Ratio | None:
+    """Throughput over the parent's; both {block: what was served}, a block being one repeat of one climb.
 
-    Blocks run by both are paired, because they shared the machine's state and the request sequence;
-    otherwise the two groups are compared by Welch's method. None when either is empty or not positive.
+    Blocks run by both are paired, because they shared the machine's state and the request sequence. None when
+    either is empty or not positive.
     """
-    if not ours or not parents or min(*ours.values(), *parents.values(), 1.0) <= 0:
+    every = [*ours.values(), *parents.values()]
+    if not ours or not parents or min(one.rps for one in every) <= 0:
         return None
     shared = [block for block in ours if block in parents]
-    if len(shared) >= 2:
-        logs = [math.log(ours[block]) - math.log(parents[block]) for block in shared]
-        centre = statistics.fmean(logs)
-        half = _t(len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
-        return _of_logs(centre, half, paired=True)
-    return _welch([math.log(rps) for rps in ours.values()], [math.log(rps) for rps in parents.values()])
+    if not shared:
+        centre = geometric_mean([one.rps for one in ours.values()])
+        return Ratio(centre / geometric_mean([one.rps for one in parents.values()]), None, None, 0)
+    logs = [math.log(ours[block].rps) - math.log(parents[block].rps) for block in shared]
+    centre = statistics.fmean(logs)
+    if len(logs) < 2:
+        return Ratio(_exp(centre), None, None, 1)
+    half = _t(len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
+    # Runs that agree to the request are not known better than to the request.
+    half = max(half, *(pair[block].least for block in shared for pair in (ours, parents)))
+    return Ratio(_exp(centre), _exp(centre - half), _exp(centre + half), len(logs))
 
 
-def _welch(ours: list[float], parents: list[float]) -> Ratio:
-    centre = statistics.fmean(ours) - statistics.fmean(parents)
-    if len(ours) < 2 or len(parents) < 2:
-        return Ratio(_exp(centre), None, None, paired=False)
-    parts = [statistics.variance(group) / len(group) for group in (ours, parents)]
-    spread = sum(parts)
-    if spread == 0:
-        return _of_logs(centre, 0.0, paired=False)
-    freedom = spread**2 / sum(
-        part**2 / (len(group) - 1) for part, group in zip(parts, (ours, parents), strict=True)
-    )
-    half = _t(freedom) * math.sqrt(spread)
-    return _of_logs(centre, half, paired=False)
+def false_verdicts(ratios: int) -> float:
+    """How many of so many intervals are expected to miss the truth: a table is a family."""
+    return (1 - CONFIDENCE) * ratios
 
 
-def _of_logs(centre: float, half: float, paired: bool) -> Ratio:
-    return Ratio(_exp(centre), _exp(centre - half), _exp(centre + half), paired)
+def geometric_mean(values: list[float]) -> float:
+    """Of positive values; the arithmetic mean where one is 0."""
+    if len(values) == 1 or min(values) <= 0:
+        return statistics.fmean(values)
+    # Through logarithms and back the last digits are no longer the measured ones.
+    return float(f"{_exp(statistics.fmean(map(math.log, values))):.12g}")
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else -_WIDEST
 
 
 def _exp(value: float) -> float:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vcpu_ladder.summary.curve import Curve, curves
-from vcpu_ladder.summary.formats.words import cells, curve_line, describe, plain, show_ratio, spread
+from vcpu_ladder.summary.formats.words import (
+    cells,
+    curve_line,
+    describe,
+    family_line,
+    plain,
+    show_ratio,
+    spread,
+)
 from vcpu_ladder.summary.merge import Row
 
 
@@ -16,10 +24,12 @@ def as_markdown(rows: Sequence[Row]) -> str:
         mine = [row for row in rows if row.key == key]
         parts.append(
             f"\n## {escape(key.ladder)}\n\n{escape(describe(key))}. "
-            "RPS: median over n fresh runs (lowest to highest). "
+            "RPS: geometric mean over n fresh runs (lowest to highest). "
             "Ratio to the parent with its 95 % interval.\n\n"
         )
         parts.append(markdown_table(mine))
+        if line := family_line(mine):
+            parts.append(f"\n{line}.\n")
         notes = [f"- {escape(f'{row.label}: {note}')}" for row in mine for note in row.notes]
         if notes:
             parts.append("\n" + "\n".join(notes) + "\n")

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vcpu_ladder.summary.curve import curves
-from vcpu_ladder.summary.formats.words import cells, curve_line, describe, plain
+from vcpu_ladder.summary.formats.words import cells, curve_line, describe, family_line, plain
 from vcpu_ladder.summary.merge import Row
 
 # Each column's name and the terminal width from which it is shown, in the order of ``words.cells``. The
@@ -48,6 +48,8 @@ def print_rows(rows: Sequence[Row], console: Console) -> None:
                 console.print(_text(f"{row.label}: {row.limit}: {row.limit_evidence}{ceiling}"))
             for note in row.notes:
                 console.print(_text(f"{row.label}: note: {note}"))
+        if line := family_line(mine):
+            console.print(line, highlight=False, markup=False)
         for curve in curves(mine):
             console.print(_text(curve_line(curve)))
 

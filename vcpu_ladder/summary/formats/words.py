@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from vcpu_ladder.records.key import ComparisonKey
 from vcpu_ladder.summary.curve import Curve
 from vcpu_ladder.summary.merge import Row
-from vcpu_ladder.summary.verdict import Ratio
+from vcpu_ladder.summary.verdict import CONFIDENCE, Ratio, false_verdicts
 
 
 def plain(text: str) -> str:
@@ -74,11 +77,27 @@ def interval(row: Row) -> str:
 
 
 def show_ratio(ratio: Ratio) -> str:
-    """``× 1.2 (1.1–1.3)``; only the ratio if there is no interval."""
-    text = f"× {ratio.value:.3g}"
-    if ratio.low is not None and ratio.high is not None:
-        text += f" ({ratio.low:.3g}–{ratio.high:.3g})"
-    return text
+    """``× 1.20 (1.11–1.30)``, with as many digits as the interval's width bears.
+
+    Without an interval three digits, and a mark where no two runs were of one climb.
+    """
+    if ratio.low is None or ratio.high is None:
+        return f"× {ratio.value:.3g}" + ("" if ratio.pairs else " (of different climbs)")
+    # Two digits of the width: neither bound is then rounded onto the other, or onto 1.
+    width = max(ratio.high - ratio.low, 1e-6)
+    decimals = min(max(1 - math.floor(math.log10(width)), 0), 6)
+    return f"× {ratio.value:.{decimals}f} ({ratio.low:.{decimals}f}–{ratio.high:.{decimals}f})"
+
+
+def family_line(rows: Sequence[Row]) -> str:
+    """How many of the table's intervals may be expected to miss the truth; empty with fewer than two."""
+    count = sum(1 for row in rows if row.ratio is not None and row.ratio.low is not None)
+    if count < 2:
+        return ""
+    return (
+        f"{count} intervals of {CONFIDENCE:.0%}: among stages that do not differ, expect "
+        f"{false_verdicts(count):.1f} false verdicts in a table of this size"
+    )
 
 
 def digits(value: float | None) -> str:
