@@ -41,7 +41,10 @@ class FakeEngine(ThreadingMixIn, UnixStreamServer):
         minor = int(version.partition(".")[2])
         if not int((self.oldest or "1.0").partition(".")[2]) <= minor <= int(self.newest.partition(".")[2]):
             return 400, {"message": f"client version {version} is refused"}
-        return (200, self.answers[rest]) if rest in self.answers else (404, {"message": "no such thing"})
+        if rest not in self.answers:
+            return 404, {"message": "no such thing"}
+        answer = self.answers[rest]
+        return (500, {"message": "out of order"}) if answer is None else (200, answer)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -124,6 +127,13 @@ def test_a_digest_is_the_one_of_the_same_repository(name: str) -> None:
     assert digest_of(name, [f"mirror:5000/python@{SHA}"]) is None
     assert digest_of("mirror:5000/python", [f"mirror:5000/python@{SHA}"]) == SHA
     assert digest_of(name, None) is None
+
+
+def test_an_engine_in_trouble_is_not_taken_for_a_missing_image(serving: Callable[..., Any]) -> None:
+    with serving("1.12", "1.41", **{"images/k6/json": None}) as (engine, _):
+        with pytest.raises(EnvironmentNotReady, match="refuses GET /images/k6/json: out of order"):
+            engine.image("k6")
+        assert engine.image("not-here") is None
 
 
 def test_a_remote_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

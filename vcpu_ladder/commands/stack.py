@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vcpu_ladder import paths
 from vcpu_ladder.commands.console import ends_well, err, out
 from vcpu_ladder.commands.guard import only_one
-from vcpu_ladder.environments.compose import data as compose_data
-from vcpu_ladder.environments.compose.engine import Engine
-from vcpu_ladder.environments.compose.project import Project
 from vcpu_ladder.errors import UsageError
 from vcpu_ladder.ladder.reader import load_ladder
 from vcpu_ladder.ladder.resolve import resolve
+
+if TYPE_CHECKING:
+    from vcpu_ladder.environments.compose.project import Project
 
 stack = typer.Typer()
 
@@ -41,7 +41,7 @@ def up_command(
         raise UsageError(f"--without {unknown[0]}: only {' and '.join(_OPTIONAL)} can be left out")
     watching = [name for name in _OBSERVERS if name not in (without or ())]
     with only_one():
-        project = Project(Engine.find())
+        project = _project()
         try:
             _bring_up(project, watching)
         except BaseException:
@@ -57,7 +57,17 @@ def up_command(
             out.print(f"{name:<11} http://127.0.0.1:{port}")
 
 
+def _project() -> Project:
+    # Imported here and below, so that every other command starts without Compose.
+    from vcpu_ladder.environments.compose.engine import Engine
+    from vcpu_ladder.environments.compose.project import Project
+
+    return Project(Engine.find())
+
+
 def _bring_up(project: Project, watching: list[str]) -> None:
+    from vcpu_ladder.environments.compose import data as compose_data
+
     ladder = load_ladder(paths.LADDERS / "main.toml")
     stage = resolve(ladder, ladder.climb[0])
     config = project.config()
@@ -84,7 +94,7 @@ def _bring_up(project: Project, watching: list[str]) -> None:
 def down_command() -> None:
     """Remove the stack's containers and network, also a killed run's. The data stays in its volumes."""
     with only_one():
-        project = Project(Engine.find())
+        project = _project()
         project.down()
     out.print(f"{project.name} is down; its data is kept (make reset-db removes it)")
 
@@ -93,8 +103,10 @@ def down_command() -> None:
 @ends_well
 def reset_command() -> None:
     """Remove PostgreSQL's volume, templates included; make seed-db creates it again."""
+    from vcpu_ladder.environments.compose import data as compose_data
+
     with only_one():
-        project = Project(Engine.find())
+        project = _project()
         compose_data.stop_postgres(project)
         there = project.drop_volume(compose_data.VOLUME)
     out.print("PostgreSQL's volume is removed" if there else "there was no PostgreSQL volume")

@@ -47,6 +47,6 @@ def usage_of(
         throttled_s=service.throttled_s,
         foreign_cpu_s=own[0] - service.cpu_s if own else None,
         stolen_cpu_s=own[1] if own else None,
-        others_busy_s=sum(others) if others else None,
+        others_busy_s=round(sum(others), 3) if others else None,
         database_cpu_s=database_cpu_s,
     )

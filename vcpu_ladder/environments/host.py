@@ -166,4 +166,5 @@ def cpus_seconds(cpus: Sequence[int]) -> tuple[float, float] | None:
         return None
     stolen = sum(float(getattr(times, "steal", 0.0)) for times in chosen)
     idle = sum(times.idle + getattr(times, "iowait", 0.0) for times in chosen)
-    return sum(sum(times[:8]) for times in chosen) - idle - stolen, stolen
+    # The kernel counts in ticks of 10 ms; what floats add to that could make a counter fall.
+    return round(sum(sum(times[:8]) for times in chosen) - idle - stolen, 3), round(stolen, 3)

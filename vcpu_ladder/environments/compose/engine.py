@@ -88,10 +88,12 @@ class Engine:
 
     def demand(self, method: str, path: str, **request: Any) -> httpx.Response:
         """``call``, raising EnvironmentNotReady with the engine's message for any failure."""
-        answer = self.call(method, path, **request)
-        if answer.is_error:
-            raise EnvironmentNotReady(f"the Docker engine refuses {method} {path}: {words_of(answer)}")
-        return answer
+        return _accepted(self.call(method, path, **request), f"{method} {path}")
+
+    def find_one(self, path: str) -> httpx.Response | None:
+        """What is at the path; None if the engine has no such thing. Raises as ``demand`` does otherwise."""
+        answer = self.call("GET", path)
+        return None if answer.status_code == 404 else _accepted(answer, f"GET {path}")
 
     def get(self, path: str, **query: Any) -> Any:
         return self.demand("GET", path, params=query).json()
@@ -118,8 +120,8 @@ class Engine:
         return _output("run", *guard, image, *command[1:])
 
     def image(self, name: str) -> dict[str, Any] | None:
-        answer = self.call("GET", f"/images/{name}/json")
-        return None if answer.status_code == 404 else dict(answer.json())
+        answer = self.find_one(f"/images/{name}/json")
+        return None if answer is None else dict(answer.json())
 
     def identity(self, name: str) -> dict[str, str | None]:
         """For the record: ``{"name", "id", "digest"}``, the id on this engine and the digest in a registry.
@@ -175,6 +177,12 @@ def digest_of(name: str, digests: Sequence[str] | None) -> str | None:
         repository = repository.rpartition(":")[0]
     known = dict(digest.partition("@")[::2] for digest in digests or ())
     return known.get(repository)
+
+
+def _accepted(answer: httpx.Response, asked: str) -> httpx.Response:
+    if answer.is_error:
+        raise EnvironmentNotReady(f"the Docker engine refuses {asked}: {words_of(answer)}")
+    return answer
 
 
 def words_of(answer: httpx.Response) -> str:

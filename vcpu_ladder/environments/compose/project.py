@@ -195,7 +195,7 @@ class Project:
         return up if "prometheus" in up else set()
 
     def has_volume(self, name: str) -> bool:
-        return self.engine.call("GET", f"/volumes/{self.name}_{name}").status_code == 200
+        return self.engine.find_one(f"/volumes/{self.name}_{name}") is not None
 
     def drop_volume(self, name: str) -> bool:
         """Remove a volume; whether there was one. Raises EnvironmentNotReady if it is in use."""
