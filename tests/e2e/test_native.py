@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 PORTS = {"SERVICE_PORT": "18461", "UPSTREAM_PORT": "19461", "K6_API_PORT": "16461"}
 # Long enough for the samples that a valid run needs.
-SHORT = ["--warmup", "1s", "--measure", "3s", "--users", "20"]
+SHORT = ["--warmup", "500ms", "--measure", "2s", "--users", "20"]
 
 
 # Of the climb that several tests look at: enough users for 1,000 requests, few enough for v1, which serves

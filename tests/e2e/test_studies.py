@@ -51,6 +51,7 @@ class Bench:
         ports["generator"] = ports.pop("k6")
         self.environment = NativeEnvironment(Ports(**ports, postgres=free_port()), data)
         self.bodies: dict[str, str] = {}
+        self._prepared: set[str] = set()
 
     def run(
         self, name: str, monkeypatch: pytest.MonkeyPatch, spoil: str = "", measure_s: float = 2.0
@@ -72,7 +73,10 @@ class Bench:
 
         with monkeypatch.context() as patch, only_one():
             patch.setattr(steps, "load_variables", keep)
-            self.environment.prepare([stage], quiet)
+            database = str(stage.knobs["database"])
+            if database not in self._prepared:  # else a server starts only to see that its template is there
+                self.environment.prepare([stage], quiet)
+                self._prepared.add(database)
             return run_stage(Job(stage, self.results, "c1"), self.environment, nobody)
 
 
