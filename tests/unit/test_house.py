@@ -19,6 +19,7 @@ HOUSE: dict[str, tuple[str, ...]] = {
     "services.api": ("services.contract",),
     "vcpu_ladder.errors": (),
     "vcpu_ladder.paths": (),
+    "vcpu_ladder.interrupts": (),
     "vcpu_ladder.records": ("services.contract", "vcpu_ladder.errors", "vcpu_ladder.paths"),
 }
 _READERS = (*HOUSE["vcpu_ladder.records"], "vcpu_ladder.records")
@@ -38,7 +39,10 @@ HOUSE |= {
     ),
     "vcpu_ladder.environments.native": ("vcpu_ladder.environments",),
     "vcpu_ladder.environments.compose": ("vcpu_ladder.environments",),
-    "vcpu_ladder.run": (*_READERS, "vcpu_ladder.ladder", "vcpu_ladder.environments"),
+    "vcpu_ladder.run": (
+        *_READERS,
+        *("vcpu_ladder.interrupts", "vcpu_ladder.ladder", "vcpu_ladder.environments"),
+    ),
     "vcpu_ladder.commands": ("vcpu_ladder",),
 }
 for _sibling in ("native", "compose"):

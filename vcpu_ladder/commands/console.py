@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -11,6 +10,7 @@ from typing import ParamSpec
 import typer
 from rich.console import Console
 
+from vcpu_ladder import interrupts
 from vcpu_ladder.errors import LadderError
 
 
@@ -31,7 +31,7 @@ def ends_well(command: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        signal.signal(signal.SIGTERM, _interrupt)
+        interrupts.install()
         try:
             command(*args, **kwargs)
         except LadderError as error:
@@ -42,10 +42,6 @@ def ends_well(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(130) from None
 
     return wrapped
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _explain(error: LadderError) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from services.contract.endpoints import SHOP
+from vcpu_ladder import interrupts
 from vcpu_ladder.environments.base import Load, Stack
 from vcpu_ladder.errors import RunInvalid
 from vcpu_ladder.ladder.load import DRAIN_S
@@ -68,6 +69,7 @@ def drive(
     told = 0
     try:
         while generator.exit_code() is None:
+            interrupts.check()
             elapsed = time.monotonic() - started
             if elapsed > allowed_s:
                 raise RunInvalid(f"k6 did not end within {allowed_s:g} s")
