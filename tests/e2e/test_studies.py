@@ -54,7 +54,7 @@ class Bench:
         self._prepared: set[str] = set()
 
     def run(
-        self, name: str, monkeypatch: pytest.MonkeyPatch, spoil: str = "", measure_s: float = 2.0
+        self, name: str, monkeypatch: pytest.MonkeyPatch, spoil: str = "", measure_s: float = 1.5
     ) -> RunRecord:
         """``spoil`` is appended to the body that the load shall expect."""
         ladder_name, _, stage_id = name.partition("/")
@@ -63,7 +63,7 @@ class Bench:
         path.write_text((paths.LADDERS / path.name).read_text() + MORE.get(ladder_name, ""))
         ladder = replace(load_ladder(path), scale=SCALE)
         assert isinstance(ladder.load, ClosedLoad)
-        load = replace(ladder.load, users=20, ramp_s=0.5, warmup_s=1.0, measure_s=measure_s)
+        load = replace(ladder.load, users=20, ramp_s=0.5, warmup_s=0.6, measure_s=measure_s)
         stage = resolve(ladder, stage_id, load)
         told = load_variables
 

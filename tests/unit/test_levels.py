@@ -14,7 +14,7 @@ import pytest
 
 from vcpu_ladder.summary.verdict import Ratio, Served, ratio
 
-TRIALS = 600
+TRIALS = 400
 PAIRS = (2, 3, 5, 8)
 TRUTH = 0.97
 # (runs of one stage, runs of the other), logs; the two differ by nothing.
